@@ -1,0 +1,10 @@
+//! What one Gantry process promises another, and what `gantry` promises its caller.
+//!
+//! Everything here outlives a release: failure codes, exit codes and the JSON report are read by scripts, controllers
+//! and people of other versions, so a name or a number given here is never given another meaning.
+
+mod failure;
+mod report;
+
+pub use failure::{Class, Code, Failure};
+pub use report::{ChecksumReport, Checked, ImportReport, SCHEMA, StageReport};

@@ -1,0 +1,114 @@
+//! An import: open the source, move it, start over once if the source was replaced meanwhile.
+
+use contract::{Code, Failure, ImportReport};
+use formats::probe::Format;
+use mover::cancel::Cancel;
+use mover::checksum::Checksum;
+use mover::look::Look;
+use mover::plan::Plan;
+use mover::progress::Progress;
+use mover::size::Overhead;
+use mover::source::Source;
+use mover::target::Options;
+use mover::transfer::Transfer;
+
+use crate::source::http::Options as HttpOptions;
+use crate::source::{BlankSource, FileSource, HttpSource, Location, StdinSource};
+use crate::volume;
+
+/// What to import.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// Where the image comes from.
+    pub location: Location,
+    /// How to speak HTTP, if the source is a server.
+    pub http: HttpOptions,
+    /// Where the disk goes.
+    pub target: Options,
+    /// Share of the target's file system that is kept for the file system itself.
+    pub overhead: Option<Overhead>,
+    /// Format to believe instead of the first bytes.
+    pub format: Option<Format>,
+    /// Digest to verify.
+    pub checksum: Option<Checksum>,
+    /// Accept a source whose end cannot be told from a broken connection.
+    pub accept_unknown_end: bool,
+    /// Bytes per second to fetch at most.
+    pub rate: Option<u64>,
+}
+
+/// Opens what `location` names.
+///
+/// # Errors
+/// It cannot be had.
+pub fn open(location: &Location, http: &HttpOptions, cancel: &Cancel) -> Result<Box<dyn Source>, Failure> {
+    Ok(match location {
+        Location::Http { url, credentials } => {
+            let mut options = http.clone();
+            options.credentials = options.credentials.or_else(|| credentials.clone());
+            Box::new(HttpSource::connect(url.clone(), options, cancel.clone())?)
+        }
+        Location::File(path) => Box::new(FileSource::open_path(path, cancel.clone())?),
+        Location::Stdin => Box::new(StdinSource::new(cancel.clone())?),
+        Location::Blank(size) => Box::new(BlankSource::new(*size)),
+    })
+}
+
+impl Import {
+    /// Runs the import to its end.
+    ///
+    /// # Errors
+    /// Whatever stops it; the same import run again goes on from what was made durable, where the source allows.
+    pub fn run(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
+        match self.attempt(cancel, progress) {
+            Err(failure) if failure.code() == Code::SourceChanged && self.can_be_opened_again() => {
+                let mut report = self.attempt(cancel, progress)?;
+                report.warnings.push(format!("The source was replaced meanwhile ({failure}); started over."));
+                Ok(report)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What would happen, and why.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), as far as it can be known without writing.
+    pub fn explain(&self, cancel: &Cancel) -> Result<(Box<dyn Source>, Look, Plan), Failure> {
+        let source = open(&self.location, &self.http, cancel)?;
+        let look = Look::at(&*source, self.format)?;
+        let plan = self.transfer(&*source, cancel, &Progress::default())?.plan(&look)?;
+        Ok((source, look, plan))
+    }
+
+    fn can_be_opened_again(&self) -> bool {
+        !matches!(self.location, Location::Stdin)
+    }
+
+    fn attempt(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
+        let source = open(&self.location, &self.http, cancel)?;
+        self.transfer(&*source, cancel, progress)?.run()
+    }
+
+    fn transfer<'a>(&self, source: &'a dyn Source, cancel: &'a Cancel, progress: &'a Progress) -> Result<Transfer<'a>, Failure> {
+        Ok(Transfer {
+            source,
+            target: Options { size: self.size()?, ..self.target.clone() },
+            format: self.format,
+            checksum: self.checksum.clone(),
+            accept_unknown_end: self.accept_unknown_end,
+            rate: self.rate,
+            volume: volume::identity(&self.target.path),
+            cancel,
+            progress,
+        })
+    }
+
+    /// Size of the target file: what was asked for, less what the file system keeps for itself.
+    fn size(&self) -> Result<Option<u64>, Failure> {
+        let Some(overhead) = self.overhead else { return Ok(self.target.size) };
+        let free = mover::target::free_space(&self.target.path)?;
+        let available = self.target.size.map_or(free, |size| size.min(free));
+        Ok(Some(overhead.usable(available)))
+    }
+}

@@ -1,0 +1,214 @@
+//! Looks at the first bytes of a source: compression, format, header; one request at most beyond the source's own.
+
+use std::ops::Range;
+
+use codecs::{GzipDecoder, StreamDecoder, ZstdDecoder};
+use contract::{Code, Failure};
+use formats::probe::{self, Compression, Format, Probe};
+use formats::{Extent, GuestOffset, HostOffset, Lookup, Place};
+
+use crate::failure::{codec_failure, image_failure};
+use crate::source::{Reader, Source};
+
+/// Largest zstd window, as a power of two: 128 MiB.
+const ZSTD_WINDOW_LOG: u32 = 27;
+
+/// What a source begins with.
+pub struct Look {
+    /// First bytes of the file.
+    head: Vec<u8>,
+    /// First bytes of what is inside the compression.
+    inner: Option<Vec<u8>>,
+    /// Compression around the file.
+    pub compression: Option<Compression>,
+    /// Disk format.
+    pub format: Format,
+    /// Size of the empty disk that the source stands for.
+    blank: Option<u64>,
+    /// Where the file goes on after `head`, for a source that is opened only once.
+    rest: Option<Box<dyn Reader>>,
+}
+
+impl Look {
+    /// Reads the first bytes of `source` and decides what it is, unless `forced` says so.
+    ///
+    /// # Errors
+    /// The source cannot be read, or what it holds is recognised and not read by this version.
+    pub fn at(source: &dyn Source, forced: Option<Format>) -> Result<Self, Failure> {
+        if let Some(size) = source.blank() {
+            let blank = Some(size);
+            return Ok(Self { head: Vec::new(), inner: None, compression: None, format: Format::Raw, blank, rest: None });
+        }
+        let mut head = vec![0; probe::HEAD.min(source.len().map_or(usize::MAX, |len| len as usize))];
+        let end = if source.has_ranges() { head.len() as u64 } else { source.len().unwrap_or(u64::MAX) };
+        let mut reader = source.open(0..end)?;
+        let read = reader.fill(&mut head)?;
+        head.truncate(read);
+        if head.is_empty() {
+            return Err(Failure::new(Code::ImageTruncated, "the source is empty").at(source.name()));
+        }
+        let refuse = |name: &str| {
+            let what = format!("the source is {name}, which this version does not read");
+            let failure = Failure::new(Code::ImageUnsupported, what).at(source.name());
+            failure.remedy("convert it to raw or qcow2 first, or use --format raw if it is the disk itself")
+        };
+        let (compression, inner, format) = match probe::probe(&head) {
+            // A format that was named is looked for inside a compression, and believed.
+            Probe::Compressed(compression) => {
+                let inner = first_inside(compression, &head, source.name())?;
+                let format = match (forced, probe::probe(&inner)) {
+                    (Some(format), _) | (None, Probe::Disk(format)) => format,
+                    (None, Probe::Compressed(second)) => {
+                        let what = format!("{} inside {}: only one layer of compression is undone", second.name(), compression.name());
+                        return Err(Failure::new(Code::ImageNesting, what).at(source.name()));
+                    }
+                    (None, Probe::Known(name)) => return Err(refuse(&format!("{name} inside {}", compression.name()))),
+                };
+                (Some(compression), Some(inner), format)
+            }
+            Probe::Disk(format) => (None, None, forced.unwrap_or(format)),
+            Probe::Known(name) => (None, None, forced.ok_or_else(|| refuse(name))?),
+        };
+        let rest = (!source.has_ranges()).then_some(reader);
+        let look = Self { head, inner, compression, format, blank: None, rest };
+        if forced.is_none() && compression.is_none() {
+            look.refuse_by_tail(source, refuse)?;
+        }
+        Ok(look)
+    }
+
+    /// A fixed VHD is a raw disk with a footer: only its last bytes tell.
+    fn refuse_by_tail(&self, source: &dyn Source, refuse: impl Fn(&str) -> Failure) -> Result<(), Failure> {
+        let (Some(len), true) = (source.len(), self.format == Format::Raw && source.has_ranges()) else { return Ok(()) };
+        let mut tail = vec![0; probe::TAIL.min(len as usize)];
+        let from = len - tail.len() as u64;
+        match self.head.get(from as usize..) {
+            Some(known) if len == self.head.len() as u64 => tail.copy_from_slice(known),
+            _ => {
+                let read = source.open(from..len)?.fill(&mut tail)?;
+                tail.truncate(read);
+            }
+        }
+        probe::probe_tail(&tail).map_or(Ok(()), |name| Err(refuse(name)))
+    }
+
+    /// First bytes of the image: inside the compression, where there is one.
+    #[must_use]
+    pub fn image_head(&self) -> &[u8] {
+        self.inner.as_deref().unwrap_or(&self.head)
+    }
+
+    /// The image's map, for a source that can be read at random.
+    ///
+    /// # Errors
+    /// The header is refused.
+    pub fn map(&self, source: &dyn Source, len: u64) -> Result<Box<dyn formats::Map>, Failure> {
+        if let Some(size) = self.blank {
+            return Ok(Box::new(Zeros(size.next_multiple_of(512))));
+        }
+        let map = self.format.map(self.image_head(), len);
+        map.map_err(|error| image_failure(&error, source.name()))
+    }
+
+    /// The image's forward decoder.
+    ///
+    /// # Errors
+    /// The header is refused.
+    pub fn stream(&self, source: &dyn Source) -> Result<Box<dyn formats::Stream>, Failure> {
+        let len = if self.compression.is_some() { None } else { source.len() };
+        let stream = self.format.stream(self.image_head(), len);
+        stream.map_err(|error| image_failure(&error, source.name()))
+    }
+
+    /// A decoder of the compression around the file.
+    ///
+    /// # Errors
+    /// The decoder's memory cannot be had.
+    pub fn decoder(&self, source: &dyn Source) -> Result<Option<Box<dyn StreamDecoder>>, Failure> {
+        self.compression.map(|compression| decoder(compression, source.name())).transpose()
+    }
+
+    /// The file from its first byte on.
+    ///
+    /// # Errors
+    /// The source cannot be opened.
+    pub fn into_reader(self, source: &dyn Source) -> Result<Box<dyn Reader>, Failure> {
+        match self.rest {
+            Some(rest) => Ok(Box::new(Prefixed { head: self.head, used: 0, rest })),
+            None => source.open(0..source.len().unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// The map of an empty disk.
+struct Zeros(u64);
+
+impl formats::Map for Zeros {
+    fn virtual_size(&self) -> u64 {
+        self.0
+    }
+
+    fn max_encoded(&self) -> u64 {
+        0
+    }
+
+    fn lookup(&mut self, guest: Range<u64>, out: &mut Vec<Extent>) -> Result<Lookup, formats::Error> {
+        out.push(Extent { guest: GuestOffset(guest.start), len: guest.end - guest.start, place: Place::Zero });
+        Ok(Lookup::Found)
+    }
+
+    fn feed(&mut self, _: HostOffset, _: &[u8]) -> Result<(), formats::Error> {
+        Ok(())
+    }
+
+    fn release(&mut self, _: GuestOffset) {}
+
+    fn memory(&self) -> usize {
+        0
+    }
+}
+
+fn decoder(compression: Compression, name: &str) -> Result<Box<dyn StreamDecoder>, Failure> {
+    Ok(match compression {
+        Compression::Gzip => Box::new(GzipDecoder::new()),
+        Compression::Zstd => Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(|error| codec_failure(&error, name, 0))?),
+    })
+}
+
+/// Decodes as much of `head` as a probe wants.
+fn first_inside(compression: Compression, head: &[u8], name: &str) -> Result<Vec<u8>, Failure> {
+    let mut decoder = decoder(compression, name)?;
+    let mut inner = vec![0; probe::HEAD];
+    let (mut used, mut made) = (0, 0);
+    while made < inner.len() {
+        let step = decoder.step(&head[used..], &mut inner[made..]);
+        let step = step.map_err(|error| codec_failure(&error, name, used as u64))?;
+        used += step.consumed;
+        made += step.produced;
+        if step.consumed == 0 && step.produced == 0 {
+            break;
+        }
+    }
+    inner.truncate(made);
+    Ok(inner)
+}
+
+/// Bytes that were read already, then the rest.
+struct Prefixed {
+    head: Vec<u8>,
+    used: usize,
+    rest: Box<dyn Reader>,
+}
+
+impl Reader for Prefixed {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
+        let left = &self.head[self.used..];
+        if left.is_empty() {
+            return self.rest.read(buf);
+        }
+        let len = left.len().min(buf.len());
+        buf[..len].copy_from_slice(&left[..len]);
+        self.used += len;
+        Ok(len)
+    }
+}

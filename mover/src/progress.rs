@@ -1,0 +1,67 @@
+//! What a running transfer shows: counters that anybody may read at any time.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// What a transfer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Looking at the source and the target.
+    Opening,
+    /// Sizing and zeroing the target.
+    Preparing,
+    /// Moving data.
+    Moving,
+    /// Reading the disk back for a checksum that covers neither file nor stream.
+    Checking,
+    /// Making everything durable and visible.
+    Finishing,
+}
+
+impl Step {
+    const ALL: [Self; 5] = [Self::Opening, Self::Preparing, Self::Moving, Self::Checking, Self::Finishing];
+
+    /// The word a progress bar shows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Preparing => "preparing",
+            Self::Moving => "importing",
+            Self::Checking => "checking",
+            Self::Finishing => "finishing",
+        }
+    }
+}
+
+/// Progress of one attempt. Grows only.
+#[derive(Debug, Default)]
+pub struct Progress {
+    step: AtomicU8,
+    /// Length of the way, in the unit of `at`; 0 while unknown.
+    pub total: AtomicU64,
+    /// How far: disk bytes on the mapped route, file bytes on the others.
+    pub at: AtomicU64,
+    /// Bytes fetched from the source.
+    pub fetched: AtomicU64,
+    /// Bytes written to the target.
+    pub written: AtomicU64,
+}
+
+impl Progress {
+    /// What the transfer is doing now.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        Step::ALL[usize::from(self.step.load(Ordering::Relaxed)).min(Step::ALL.len() - 1)]
+    }
+
+    /// Says what comes next.
+    pub fn enter(&self, step: Step) {
+        self.step.store(step as u8, Ordering::Relaxed);
+    }
+
+    /// Says how far it is; never goes back.
+    pub fn reach(&self, at: u64) {
+        self.at.fetch_max(at, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,57 @@
+//! Decides what a target path is, and refuses what would destroy something by mistake.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use contract::{Code, Failure};
+
+use super::{BlockTarget, FileTarget, Options, Target, failed};
+
+/// Endings of formats that are not written; the output is a raw disk.
+const OTHER_FORMATS: &[&str] = &["qcow2", "qcow", "vmdk", "vdi", "vhd", "vpc", "vhdx", "qed", "gz", "xz", "zst", "ova"];
+
+/// A target that may be written.
+pub type Opened = Box<dyn Target>;
+
+/// Opens the target and locks it against a second import.
+///
+/// # Errors
+/// It exists, holds something, is in use, is a symbolic link, or is neither file nor block device.
+pub fn open(mut options: Options) -> Result<Opened, Failure> {
+    refuse_other_formats(&options.path)?;
+    options.path = resolve(&options.path, options.force)?;
+    let place = options.path.display().to_string();
+    match fs::metadata(&options.path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(FileTarget::open(options)?)),
+        Err(error) => Err(failed("look at the target", &options.path, &error)),
+        Ok(found) if found.file_type().is_block_device() => Ok(Box::new(BlockTarget::open(options)?)),
+        Ok(found) if found.is_file() && options.force => Ok(Box::new(FileTarget::open(options)?)),
+        Ok(found) if found.is_file() => Err(Failure::new(Code::TargetExists, "the target exists already").at(place)),
+        Ok(_) => Err(Failure::new(Code::TargetUnsupported, "the target is neither a regular file nor a block device").at(place)),
+    }
+}
+
+fn refuse_other_formats(path: &Path) -> Result<(), Failure> {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    if OTHER_FORMATS.contains(&ending.as_str()) {
+        let what = format!("the target is named *.{ending}, and what is written is a raw disk");
+        return Err(Failure::new(Code::TargetFormat, what).at(path.display().to_string()));
+    }
+    Ok(())
+}
+
+/// Follows symbolic links: those below /dev are how devices are named, any other could point anywhere.
+fn resolve(path: &Path, force: bool) -> Result<PathBuf, Failure> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
+    if !is_link {
+        return Ok(path.to_owned());
+    }
+    let target = fs::canonicalize(path).map_err(|error| failed("follow the symbolic link", path, &error))?;
+    let names_device = path.starts_with("/dev") && fs::metadata(&target).is_ok_and(|found| found.file_type().is_block_device());
+    if names_device || force {
+        return Ok(target);
+    }
+    let what = format!("the target is a symbolic link to {}", target.display());
+    Err(Failure::new(Code::TargetSymlink, what).at(path.display().to_string()))
+}

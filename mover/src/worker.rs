@@ -1,0 +1,124 @@
+//! Decodes what was fetched and puts it on the volume: one plain thread per core.
+
+use codecs::ClusterDecoder;
+use contract::{Code, Failure};
+use crossbeam_channel::{Receiver, Sender};
+use formats::ClusterCodec;
+
+use crate::fetch::Filled;
+use crate::parts::Part;
+use crate::stop::Stop;
+use crate::tracker::WINDOW;
+use crate::volume::{Order, Volume};
+
+/// Decoded bytes collected for one write.
+const COLLECT: usize = 512 << 10;
+
+/// One thing for a worker to do.
+pub(crate) enum Work {
+    /// Decode and write fetched bytes.
+    Unit(Filled),
+    /// Complete the fingerprint of a window in which there is nothing left to fetch.
+    Close(u64),
+}
+
+/// One worker's tools.
+pub(crate) struct Worker<'a> {
+    /// Where bytes go.
+    pub(crate) volume: &'a Volume<'a>,
+    /// First failure.
+    pub(crate) stop: &'a Stop,
+    /// Told of every window that is complete.
+    pub(crate) closed: Sender<u64>,
+    /// Name of the source, for messages.
+    pub(crate) source: &'a str,
+    decoder: ClusterDecoder,
+    /// Decoded bytes of `run`.
+    decoded: Vec<u8>,
+    /// Consecutive encoded parts that are decoded and not written yet.
+    run: Vec<Part>,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker for clusters of up to `max_encoded` bytes.
+    #[must_use]
+    pub(crate) fn new(volume: &'a Volume<'a>, stop: &'a Stop, closed: Sender<u64>, source: &'a str, max_encoded: u64) -> Self {
+        let decoded = if max_encoded == 0 { Vec::new() } else { Vec::with_capacity(COLLECT.max(max_encoded as usize)) };
+        Self { volume, stop, closed, source, decoder: ClusterDecoder::new(), decoded, run: Vec::new() }
+    }
+
+    /// Works until the channel is closed or something fails. After a stop it goes on with what was fetched already, so
+    /// that the last record is worth something; after its own failure it stops.
+    pub(crate) fn run(mut self, work: &Receiver<Work>) {
+        self.volume.stages.decode.enter();
+        self.volume.stages.write.enter();
+        while let Ok(item) = self.volume.stages.decode.wait(|| work.recv()) {
+            let done = match item {
+                Work::Unit(filled) => self.unit(&filled),
+                Work::Close(index) => self.close(index),
+            };
+            if let Err(failure) = done {
+                self.stop.trip(failure);
+                return;
+            }
+        }
+    }
+
+    fn unit(&mut self, filled: &Filled) -> Result<(), Failure> {
+        for part in &filled.unit.parts {
+            let from = (part.host - filled.unit.host.start) as usize;
+            let bytes = &filled.slot[from..from + part.host_len as usize];
+            match part.codec {
+                None => self.put(&[*part], bytes)?,
+                Some(codec) => self.decode(part, codec, bytes)?,
+            }
+        }
+        self.flush()
+    }
+
+    fn decode(&mut self, part: &Part, codec: ClusterCodec, bytes: &[u8]) -> Result<(), Failure> {
+        let len = part.guest_len as usize;
+        let follows = self.run.last().is_some_and(|last| last.guest_range().end == part.guest);
+        if !follows || self.decoded.len() + len > self.decoded.capacity() {
+            self.flush()?;
+        }
+        let start = self.decoded.len();
+        self.decoded.resize(start + len, 0);
+        let codec = match codec {
+            ClusterCodec::Deflate => codecs::ClusterCodec::Deflate,
+            ClusterCodec::Zstd => codecs::ClusterCodec::Zstd,
+        };
+        let output = &mut self.decoded[start..];
+        self.volume.stages.decode.work(|| self.decoder.decode(codec, bytes, output)).map_err(|error| {
+            let what = format!("the compressed cluster for guest offset {:#x} is damaged: {error}", part.guest);
+            Failure::new(Code::ImageCorrupt, what).at(format!("{}, offset {:#x}", self.source, part.host))
+        })?;
+        self.run.push(*part);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        let (run, decoded) = (std::mem::take(&mut self.run), std::mem::take(&mut self.decoded));
+        let put = self.put(&run, &decoded);
+        (self.run, self.decoded) = (run, decoded);
+        self.run.clear();
+        self.decoded.clear();
+        put
+    }
+
+    fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<(), Failure> {
+        for index in self.volume.put(parts, bytes)? {
+            self.close(index)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self, index: u64) -> Result<(), Failure> {
+        if self.volume.order == Order::Guest {
+            self.volume.fingerprint.close(index * WINDOW, self.volume.target)?;
+        }
+        // The planner may have ended already: it only waits for windows while it has more to open.
+        let _ = self.closed.send(index);
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Writes the seeds in corpus/ anew, each at most 4 KiB, with qemu-img, qemu-io, gzip and zstd.
+set -eu
+cd "$(dirname "$0")"
+rm -rf corpus
+for target in probe qcow2_header qcow2_map qcow2_stream gzip zstd cluster; do mkdir -p "corpus/$target"; done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# image NAME OPTIONS SIZE COMMAND...
+image() {
+    name=$1 options=$2 size=$3
+    shift 3
+    qemu-img create -q -f qcow2 -o "$options" "$work/$name" "$size"
+    for command in "$@"; do qemu-io -f qcow2 -d unmap -c "$command" "$work/$name" >"$work/log"; done
+    # What nothing points at may end the file; tables and data of these images come first.
+    head -c 8192 "$work/$name" >"$work/cut"
+    for target in qcow2_map qcow2_stream; do cp "$work/cut" "corpus/$target/$name"; done
+    head -c 512 "$work/$name" >"corpus/qcow2_header/$name"
+}
+
+image empty cluster_size=512 32K
+image data cluster_size=512 32K 'write -P 1 0 512' 'write -P 2 4096 1024'
+image zeros cluster_size=512 32K 'write -P 1 0 1K' 'write -z 512 512' 'discard 0 512'
+image version2 cluster_size=512,compat=0.10 32K 'write -P 1 1024 512'
+image deflate cluster_size=512 32K 'write -c -P 1 0 512' 'write -c -P 2 512 512'
+image zstd cluster_size=512,compression_type=zstd 32K 'write -c -P 1 0 512' 'write -c -P 2 20480 512'
+image two-tables cluster_size=512 128K 'write -P 1 0 512' 'write -P 2 65536 512'
+qemu-img create -q -f qcow2 -o cluster_size=512,lazy_refcounts=on "$work/bitmaps" 32K
+qemu-img bitmap --add "$work/bitmaps" one
+head -c 512 "$work/bitmaps" >corpus/qcow2_header/bitmaps
+qemu-img create -q -f qcow2 -b /dev/null -F raw -o cluster_size=512 "$work/backed" 32K
+head -c 512 "$work/backed" >corpus/qcow2_header/backed
+
+printf 'hello hello hello hello' >"$work/text"
+gzip -n -9 <"$work/text" >corpus/gzip/one
+gzip -9 <"$work/text" | cat corpus/gzip/one - >corpus/gzip/two
+head -c 100000 /dev/zero | gzip -n >corpus/gzip/zeros
+gzip -n -1 <"$0" >corpus/gzip/script
+zstd -q <"$work/text" >corpus/zstd/one
+cat corpus/zstd/one corpus/zstd/one >corpus/zstd/two
+printf '\120\052\115\030\003\0\0\0abc' | cat - corpus/zstd/one >corpus/zstd/skippable
+head -c 100000 /dev/zero | zstd -q --check >corpus/zstd/zeros
+zstd -q -19 <"$0" >corpus/zstd/script
+printf '\001\000' | cat - corpus/zstd/one >corpus/cluster/zstd
+{ printf '\000\000' && head -c 512 /dev/zero | gzip -n | tail -c +11; } >corpus/cluster/deflate
+
+cp corpus/gzip/one corpus/probe/gzip
+cp corpus/zstd/skippable corpus/probe/zstd
+cp corpus/qcow2_header/empty corpus/probe/qcow2

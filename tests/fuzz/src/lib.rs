@@ -1,0 +1,4 @@
+//! What several targets share: callers of the parsers that check what their documentation promises.
+
+pub mod decode;
+pub mod image;

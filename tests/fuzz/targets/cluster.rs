@@ -1,0 +1,25 @@
+//! One encoded cluster: the first two bytes choose codec and cluster size, the rest is the encoded data.
+//!
+//! - A decoder that has been used, and may have failed, decodes as a new one does.
+//! - Bytes that follow a stream do not change what it decodes to.
+#![no_main]
+
+use codecs::{ClusterCodec, ClusterDecoder};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let [codec, bits, encoded @ ..] = bytes else { return };
+    let codec = if codec % 2 == 0 { ClusterCodec::Deflate } else { ClusterCodec::Zstd };
+    let mut cluster = vec![0; 512 << (bits % 13)];
+    let mut decoder = ClusterDecoder::new();
+    let first = decoder.decode(codec, encoded, &mut cluster);
+    let decoded = cluster.clone();
+    cluster.fill(0xa5);
+    let again = decoder.decode(codec, encoded, &mut cluster);
+    assert_eq!(first.is_ok(), again.is_ok());
+    if first.is_ok() {
+        assert!(decoded == cluster);
+        let followed = [encoded, &[0xff; 100]].concat();
+        assert!(ClusterDecoder::new().decode(codec, &followed, &mut cluster).is_ok() && decoded == cluster);
+    }
+});

@@ -1,0 +1,25 @@
+//! `cargo xtask check`: everything that is decided without running the product.
+
+use anyhow::Result;
+use fixtures::packages;
+
+use crate::cargo::{command, show_and_run};
+use crate::{arrows, deny, fuzz, sizes};
+
+/// Seconds per fuzz target: enough to replay the corpus and to notice a parser that falls over at once.
+const FUZZ_SECONDS: u64 = 10;
+
+/// Runs every check, the quick ones first.
+///
+/// # Errors
+/// At the first that fails.
+pub(crate) fn run() -> Result<()> {
+    packages::ensure(packages::BUILD)?;
+    show_and_run(&mut command(&["fmt", "--all", "--check"]))?;
+    sizes::run()?;
+    arrows::run()?;
+    show_and_run(&mut command(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    show_and_run(command(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    deny::run()?;
+    fuzz::run(FUZZ_SECONDS)
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask TASK`: what a developer and CI run, one file per task.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod arrows;
+mod bench;
+mod cargo;
+mod check;
+mod demo;
+mod deny;
+mod fuzz;
+mod images;
+mod rust_source;
+mod sizes;
+mod soak;
+mod test;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  check             fmt, clippy, doc, arrows, sizes, deny, and ten seconds of each fuzz target
+  test [SUITE]      install what the tests need, build, run every suite or one
+  demo              make a real image, serve it, import it, compare
+  bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
+  fuzz [SECONDS]    every fuzz target for that long (600)
+  soak [N]          the kill and cut tests with N times (100) the iterations
+  images            make the big images of the bench ahead of time
+  arrows, sizes, deny
+                    one part of check alone";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["check"] => check::run(),
+        ["test"] => test::run(None),
+        ["test", suite] => test::run(Some(suite)),
+        ["demo"] => demo::run(),
+        ["bench", options @ ..] => bench::run(options),
+        ["fuzz"] => fuzz::run(600),
+        ["fuzz", seconds] => fuzz::run(seconds.parse()?),
+        ["soak"] => soak::run(100),
+        ["soak", times] => soak::run(times.parse()?),
+        ["images"] => images::run(),
+        ["arrows"] => arrows::run(),
+        ["sizes"] => sizes::run(),
+        ["deny"] => deny::run(),
+        _ => bail!("{USAGE}"),
+    }
+}

@@ -23,6 +23,7 @@ mod stop;
 pub mod target;
 mod tracker;
 pub mod transfer;
+mod verified;
 mod volume;
 pub mod walker;
 mod worker;

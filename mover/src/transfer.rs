@@ -16,7 +16,7 @@ use formats::probe::Format;
 use crate::cancel::Cancel;
 use crate::checksum::{Checksum, Hasher};
 use crate::engine::Engine;
-use crate::fingerprint::{Builder, Fingerprint};
+use crate::fingerprint::{Builder, Fingerprint, Hash};
 use crate::journal::{Checkpoint, Identity, Journal, Phase, Record};
 use crate::look::Look;
 use crate::plan::{Facts, Plan, Route, plan};
@@ -29,6 +29,7 @@ use crate::stage::Stages;
 use crate::stop::Stop;
 use crate::target::{self, Options, Target};
 use crate::tracker::{Done, Tracker};
+use crate::verified::Verified;
 use crate::volume::{Checkpoints, Keeper, Order, Volume};
 use crate::walker::Walker;
 
@@ -62,8 +63,19 @@ pub struct Transfer<'a> {
 /// What a route came to.
 struct Moved {
     virtual_size: u64,
+    fingerprint: Builder,
     file: Option<String>,
     inner: Option<String>,
+}
+
+/// What a route needs beside the attempt.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    source: &'a dyn Source,
+    fingerprint: &'a Builder,
+    order: Order,
+    /// Bytes of one slot.
+    slot: usize,
 }
 
 /// What stays the same from the first look to the report.
@@ -96,12 +108,7 @@ impl Transfer<'_> {
         let stages = Stages::default();
         let mut attempt = Attempt { transfer: self, plan, target, journal, earlier, stages, warnings, started };
         let report = attempt.run(look);
-        if let Err(failure) = &report
-            && leaves_nothing(failure)
-        {
-            attempt.target.discard()?;
-        }
-        report
+        report.map_err(|failure| if leaves_nothing(&failure) { attempt.discard(failure) } else { failure })
     }
 
     /// What would happen, without doing it.
@@ -149,13 +156,13 @@ fn leaves_nothing(failure: &Failure) -> bool {
 impl Attempt<'_> {
     fn run(&mut self, look: Look) -> Result<ImportReport, Failure> {
         let (format, compression) = (look.format, look.compression);
-        let resumed = self.earlier.as_ref().map_or(0, |record| record.done.bytes());
         let moved = self.route(look)?;
-        let Moved { virtual_size, .. } = moved.0;
-        let checked = self.check(&moved.0)?;
-        self.transfer.progress.enter(Step::Finishing);
-        let fingerprint = self.commit(moved)?;
+        let checked = self.check(&moved)?;
+        let virtual_size = moved.virtual_size;
+        let fingerprint = self.commit(moved.fingerprint, checked)?;
         let progress = self.transfer.progress;
+        let total = progress.total.load(Ordering::Relaxed);
+        let checksum = self.transfer.checksum.as_ref().zip(checked);
         Ok(ImportReport {
             schema: SCHEMA,
             target: self.target.path().display().to_string(),
@@ -164,10 +171,10 @@ impl Attempt<'_> {
             route: self.plan.route.name(),
             virtual_size,
             fingerprint: fingerprint.to_string(),
-            checksum: checked,
+            checksum: checksum.map(|(expected, matched)| ChecksumReport { expected: expected.to_string(), matched }),
             fetched: progress.fetched.load(Ordering::Relaxed),
             written: progress.written.load(Ordering::Relaxed),
-            resumed,
+            resumed: self.earlier.as_ref().map_or(0, |record| record.done.bytes().min(total)),
             seconds: self.started.elapsed().as_secs_f64(),
             bottleneck: self.stages.bottleneck(),
             stages: self.stages.report(),
@@ -175,72 +182,98 @@ impl Attempt<'_> {
         })
     }
 
+    /// Removes what was written, and says so if that fails too.
+    fn discard(&self, failure: Failure) -> Failure {
+        match self.target.discard() {
+            Ok(()) => failure,
+            Err(second) => {
+                let what = format!("{failure}; what was written could not be removed: {second}");
+                Failure::new(failure.code(), what).remedy(failure.what_to_do())
+            }
+        }
+    }
+
     /// Moves the data; everything is on the target afterwards, and durable up to the last record.
-    fn route(&mut self, look: Look) -> Result<(Moved, Builder), Failure> {
+    fn route(&mut self, look: Look) -> Result<Moved, Failure> {
         let source = self.transfer.source;
         match (self.plan.route, source.len()) {
-            (Route::Mapped, Some(len)) => {
-                let map = look.map(source, len)?;
-                self.mapped(map)
-            }
+            (Route::Mapped, Some(len)) => self.mapped(source, look.map(source, len)?),
+            // The checksum has matched; what was only kept in memory is checked by the fingerprint.
+            (Route::Hashed, Some(len)) if self.finished().is_some() => self.mapped(source, look.map(source, len)?),
             (Route::Hashed, Some(len)) => self.hashed(&look, len),
             _ => self.streamed(look),
         }
     }
 
-    fn mapped(&mut self, map: Box<dyn formats::Map>) -> Result<(Moved, Builder), Failure> {
+    /// What an earlier attempt that only had to finish has recorded.
+    fn finished(&self) -> Option<Finished> {
+        self.earlier.as_ref().filter(|record| record.phase == Phase::Finishing).and_then(Finished::of)
+    }
+
+    fn mapped(&mut self, source: &dyn Source, map: Box<dyn formats::Map>) -> Result<Moved, Failure> {
         let (size, max_encoded) = (map.virtual_size(), map.max_encoded());
         self.begin(Some(size))?;
         self.transfer.progress.total.store(size, Ordering::Relaxed);
         let fingerprint = Builder::new(size);
-        let slot = slot_for(max_encoded);
-        self.with_volume(&fingerprint, Order::Guest, slot, &Checkpoints::default(), |engine, volume| {
+        let run = Run { source, fingerprint: &fingerprint, order: Order::Guest, slot: slot_for(max_encoded) };
+        self.with_volume(&run, &Checkpoints::default(), |engine, volume| {
             mapped(engine, volume, Walker::new(map), max_encoded)
         })?;
-        Ok((Moved { virtual_size: size, file: None, inner: None }, fingerprint))
+        Ok(Moved { virtual_size: size, fingerprint, file: None, inner: None })
     }
 
-    fn hashed(&mut self, look: &Look, len: u64) -> Result<(Moved, Builder), Failure> {
+    fn hashed(&mut self, look: &Look, len: u64) -> Result<Moved, Failure> {
+        let source = self.transfer.source;
         let Some(checksum) = &self.transfer.checksum else {
             return Err(Failure::new(Code::Internal, "the hashed route needs a checksum"));
         };
         loop {
-            let map = look.map(self.transfer.source, len)?;
+            let map = look.map(source, len)?;
             let (size, max_encoded) = (map.virtual_size(), map.max_encoded());
             self.begin(Some(size))?;
             self.transfer.progress.total.store(len, Ordering::Relaxed);
             let from = self.earlier.as_ref().map(|record| record.checkpoint.clone()).unwrap_or_default();
             let checkpoints = Checkpoints::from(from.clone());
-            let hashing = Hashing {
-                algorithm: checksum.algorithm,
-                head: look.image_head(),
-                file_len: len,
-                from: &from,
-                checkpoints: &checkpoints,
-            };
+            let (algorithm, head) = (checksum.algorithm, look.image_head());
+            let hashing = Hashing { algorithm, head, file_len: len, from: &from, checkpoints: &checkpoints };
             let fingerprint = Builder::new(size);
-            let mut outcome = None;
-            self.with_volume(&fingerprint, Order::Host, slot_for(max_encoded), &checkpoints, |engine, volume| {
-                outcome = Some(hashed(engine, volume, Walker::new(map), max_encoded, &hashing)?);
+            let run = Run { source, fingerprint: &fingerprint, order: Order::Host, slot: slot_for(max_encoded) };
+            let mut outcome = Hashed::MapTooLarge;
+            self.with_volume(&run, &checkpoints, |engine, volume| {
+                outcome = hashed(engine, volume, Walker::new(map), max_encoded, &hashing)?;
                 Ok(())
             })?;
             match outcome {
-                Some(Hashed::Digest(digest)) => {
-                    return Ok((Moved { virtual_size: size, file: Some(digest), inner: None }, fingerprint));
+                Hashed::Digest(digest) => {
+                    return Ok(Moved { virtual_size: size, fingerprint, file: Some(digest), inner: None });
                 }
-                Some(Hashed::CheckpointRefused) => {
+                Hashed::CheckpointRefused => {
                     self.warnings.push("The record of an earlier attempt does not fit the source; started over.".into());
                     self.earlier = None;
                 }
-                Some(Hashed::MapTooLarge) | None => {
-                    let what = "the image's map is too large to be placed in the order of its file";
-                    return Err(Failure::new(Code::ImageUnsupported, what).remedy("import without --checksum"));
-                }
+                Hashed::MapTooLarge => return self.hashed_first(look, len),
             }
         }
     }
 
-    fn streamed(&mut self, look: Look) -> Result<(Moved, Builder), Failure> {
+    /// Reads the file once for the checksum and then imports it by its map, every block checked against the first pass.
+    fn hashed_first(&mut self, look: &Look, len: u64) -> Result<Moved, Failure> {
+        let Transfer { source, cancel, progress, .. } = *self.transfer;
+        let Some(checksum) = &self.transfer.checksum else {
+            return Err(Failure::new(Code::Internal, "the hashed route needs a checksum"));
+        };
+        let (verified, digest) = Verified::read(source, len, checksum.algorithm, |bytes| {
+            progress.fetched.fetch_add(bytes, Ordering::Relaxed);
+            cancel.check()
+        })?;
+        if !checksum.matches(&digest) {
+            return Err(mismatch(checksum, &[("file", &Some(digest))], source));
+        }
+        let moved = self.mapped(&verified, look.map(&verified, len)?)?;
+        Ok(Moved { file: Some(digest), ..moved })
+    }
+
+    fn streamed(&mut self, look: Look) -> Result<Moved, Failure> {
         let source = self.transfer.source;
         let (stream, decoder) = (look.stream(source)?, look.decoder(source)?);
         let known = stream.virtual_size();
@@ -251,7 +284,8 @@ impl Attempt<'_> {
         let flow = Flow { reader: look.into_reader(source)?, decoder, stream, algorithm };
         let mut fingerprint = Builder::new(known.unwrap_or(u64::MAX));
         let mut flowed = Flowed::default();
-        self.with_volume(&fingerprint, Order::Host, slot, &Checkpoints::default(), |engine, volume| {
+        let run = Run { source, fingerprint: &fingerprint, order: Order::Host, slot };
+        self.with_volume(&run, &Checkpoints::default(), |engine, volume| {
             flowed = streamed(engine, volume, flow)?;
             Ok(())
         })?;
@@ -260,7 +294,7 @@ impl Attempt<'_> {
             self.target.settle(virtual_size)?;
         }
         fingerprint.settle(virtual_size);
-        Ok((Moved { virtual_size, file, inner }, fingerprint))
+        Ok(Moved { virtual_size, fingerprint, file, inner })
     }
 
     /// Prepares the target, unless an earlier attempt did. `image` is the disk's size, if it is known yet.
@@ -268,11 +302,10 @@ impl Attempt<'_> {
         let progress = self.transfer.progress;
         if self.earlier.is_none() {
             progress.enter(Step::Preparing);
-            let (nothing, start) = (Done::default(), Checkpoint::default());
-            self.journal.store(&*self.target, Phase::Preparing, &nothing, &start)?;
+            self.journal.begin(&*self.target)?;
             self.target.prepare(image, self.transfer.cancel, &mut self.warnings)?;
             self.target.sync()?;
-            self.journal.store(&*self.target, Phase::Moving, &nothing, &start)?;
+            self.journal.store(&*self.target, Phase::Moving, &Done::default(), &Checkpoint::default())?;
         }
         progress.enter(Step::Moving);
         Ok(())
@@ -281,13 +314,12 @@ impl Attempt<'_> {
     /// Runs a route with everything it needs, and keeps the journal meanwhile.
     fn with_volume(
         &self,
-        fingerprint: &Builder,
-        order: Order,
-        slot: usize,
+        run: &Run<'_>,
         checkpoints: &Checkpoints,
         route: impl FnOnce(&Engine<'_>, &Volume<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let Transfer { source, cancel, progress, rate, .. } = *self.transfer;
+        let Run { source, fingerprint, order, slot } = *run;
+        let Transfer { cancel, progress, rate, .. } = *self.transfer;
         let nothing = Done::default();
         let earlier = self.earlier.as_ref().map_or(&nothing, |record| &record.done);
         let tracker = Tracker::resume(earlier);
@@ -315,25 +347,26 @@ impl Attempt<'_> {
 
     /// Compares the checksum with the digests of the file, of what was inside its compression, and at last of the disk:
     /// users paste any of the three.
-    fn check(&self, moved: &Moved) -> Result<Option<ChecksumReport>, Failure> {
+    fn check(&self, moved: &Moved) -> Result<Option<Checked>, Failure> {
         let Some(checksum) = &self.transfer.checksum else { return Ok(None) };
+        if let Some(finished) = self.finished()
+            && self.plan.route == Route::Hashed
+        {
+            return Ok(finished.checked);
+        }
         let matches = |digest: &Option<String>| digest.as_ref().is_some_and(|digest| checksum.matches(digest));
-        let matched = if matches(&moved.file) {
-            Checked::File
-        } else if matches(&moved.inner) {
-            Checked::Decompressed
-        } else {
-            let disk = self.digest_of_disk(checksum, moved.virtual_size)?;
-            if !checksum.matches(&disk) {
-                let seen = [("file", &moved.file), ("decompressed", &moved.inner), ("disk", &Some(disk))];
-                let seen: Vec<_> =
-                    seen.iter().filter_map(|(name, digest)| digest.as_ref().map(|digest| format!("{name} {digest}"))).collect();
-                let what = format!("the checksum is {checksum}, and the source has: {}", seen.join(", "));
-                return Err(Failure::new(Code::ChecksumMismatch, what).at(self.transfer.source.name()));
-            }
-            Checked::Disk
-        };
-        Ok(Some(ChecksumReport { expected: checksum.to_string(), matched }))
+        if matches(&moved.file) {
+            return Ok(Some(Checked::File));
+        }
+        if matches(&moved.inner) {
+            return Ok(Some(Checked::Decompressed));
+        }
+        let disk = Some(self.digest_of_disk(checksum, moved.virtual_size)?);
+        if matches(&disk) {
+            return Ok(Some(Checked::Disk));
+        }
+        let seen = [("file", &moved.file), ("decompressed", &moved.inner), ("disk", &disk)];
+        Err(mismatch(checksum, &seen, self.transfer.source))
     }
 
     fn digest_of_disk(&self, checksum: &Checksum, size: u64) -> Result<String, Failure> {
@@ -351,12 +384,45 @@ impl Attempt<'_> {
         Ok(hasher.hex())
     }
 
-    fn commit(&self, (_, fingerprint): (Moved, Builder)) -> Result<Fingerprint, Failure> {
+    fn commit(&self, fingerprint: Builder, checked: Option<Checked>) -> Result<Fingerprint, Failure> {
+        self.transfer.progress.enter(Step::Finishing);
         let fingerprint = fingerprint.finish(&*self.target)?;
+        if self.finished().is_some_and(|finished| finished.root != fingerprint.root) {
+            let what = "the source gave other bytes than before the interruption";
+            return Err(Failure::new(Code::SourceChanged, what).at(self.transfer.source.name()));
+        }
         let done = Done { watermark: u64::MAX, ..Done::default() };
-        self.target.commit(&mut || self.journal.store(&*self.target, Phase::Finishing, &done, &Checkpoint::default()))?;
+        let checkpoint = Finished { root: fingerprint.root, checked }.checkpoint();
+        self.target.commit(&mut || self.journal.store(&*self.target, Phase::Finishing, &done, &checkpoint))?;
         Ok(fingerprint)
     }
+}
+
+/// What the record of an import that only has to finish holds, so that a later attempt need not verify all again.
+struct Finished {
+    root: Hash,
+    checked: Option<Checked>,
+}
+
+impl Finished {
+    const CHECKED: [Option<Checked>; 4] = [None, Some(Checked::File), Some(Checked::Decompressed), Some(Checked::Disk)];
+
+    fn checkpoint(&self) -> Checkpoint {
+        let checked = Self::CHECKED.iter().position(|checked| *checked == self.checked).unwrap_or_default();
+        Checkpoint { state: [&[checked as u8], &self.root[..]].concat(), ..Checkpoint::default() }
+    }
+
+    fn of(record: &Record) -> Option<Self> {
+        let (checked, root) = record.checkpoint.state.split_first()?;
+        Some(Self { root: root.try_into().ok()?, checked: *Self::CHECKED.get(usize::from(*checked))? })
+    }
+}
+
+/// Nothing has the expected digest.
+fn mismatch(checksum: &Checksum, seen: &[(&str, &Option<String>)], source: &dyn Source) -> Failure {
+    let seen = seen.iter().filter_map(|(name, digest)| digest.as_ref().map(|digest| format!("{name} {digest}")));
+    let what = format!("the checksum is {checksum}, and the source has: {}", seen.collect::<Vec<_>>().join(", "));
+    Failure::new(Code::ChecksumMismatch, what).at(source.name())
 }
 
 /// Slot size for clusters of up to `max_encoded` bytes: a cluster that does not compress is stored plain, and its

@@ -315,6 +315,34 @@ mod tests {
         assert_eq!(FileSource::open_path(&at("absent"), Cancel::new()).unwrap_err().code(), Code::SourceNotFound);
     }
 
+    fn run(program: &str, arguments: &[&str], file: &tempfile::NamedTempFile) -> String {
+        let done = std::process::Command::new(program).args(arguments).arg(file.path()).output().unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// Bytes of the file in the page cache, by util-linux.
+    fn resident(file: &tempfile::NamedTempFile) -> u64 {
+        run("fincore", &["--noheadings", "--bytes", "--output", "RES"], file).trim().parse().unwrap()
+    }
+
+    #[test]
+    fn a_reader_leaves_the_page_cache_as_it_was() {
+        let size = 64 << 20;
+        let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&pattern(size)).unwrap();
+        file.as_file().sync_all().unwrap();
+        let read_all = || source_of(&file).open(0..size as u64).unwrap().fill(&mut vec![0; size + 1]).unwrap();
+        read_all();
+        assert_eq!(resident(&file), size as u64, "pages that were there are gone");
+        fadvise(file.as_file(), 0, None, Advice::DontNeed).unwrap();
+        if resident(&file) > 0 {
+            println!("skipped: this file system keeps its pages");
+            return;
+        }
+        read_all();
+        assert!(resident(&file) <= size as u64 / 2, "{} of {size} bytes stay in the page cache", resident(&file));
+    }
+
     #[test]
     fn a_reader_stops_on_request() {
         let cancel = Cancel::new();

@@ -55,6 +55,16 @@ impl Journal {
         Ok((Self { identity, sequence: Mutex::new(sequence) }, believed))
     }
 
+    /// Begins from nothing: both record blocks, and with them whatever they held before, are overwritten.
+    ///
+    /// # Errors
+    /// The target refuses.
+    pub fn begin(&self, target: &dyn Target) -> Result<(), Failure> {
+        let (nothing, start) = (Done::default(), Checkpoint::default());
+        self.store(target, Phase::Preparing, &nothing, &start)?;
+        self.store(target, Phase::Preparing, &nothing, &start)
+    }
+
     /// Stores one record and makes it durable.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with, statvfs};
+use rustix::io::Errno;
 
 use super::writeback::Writeback;
 use super::{Options, Preallocation, Target, failed, lock, write_zeros};
@@ -87,6 +88,21 @@ impl FileTarget {
             return Err(Failure::new(Code::Usage, what).remedy("use --preallocation falloc"));
         }
         Ok(())
+    }
+
+    /// Gives the file its name, and takes the name from another file only if that is wanted.
+    fn rename(&self) -> Result<(), Failure> {
+        let flags = if self.options.force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let renamed = match renameat_with(CWD, &self.partial, CWD, self.path(), flags) {
+            // A file system without the flag: the name was free when the import began.
+            Err(Errno::INVAL | Errno::NOSYS) => renameat_with(CWD, &self.partial, CWD, self.path(), RenameFlags::empty()),
+            renamed => renamed,
+        };
+        renamed.map_err(|error| match error {
+            Errno::EXIST => Failure::new(Code::TargetExists, "somebody else made the target meanwhile")
+                .at(self.path().display().to_string()),
+            error => failed("give the target its name", self.path(), &error.into()),
+        })
     }
 
     fn sync_directory(&self) -> Result<(), Failure> {
@@ -176,7 +192,7 @@ impl Target for FileTarget {
 
     fn commit(&self, _finishing: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
         self.data.sync_all().map_err(|error| failed("sync the target", self.path(), &error))?;
-        fs::rename(&self.partial, self.path()).map_err(|error| failed("give the target its name", self.path(), &error))?;
+        self.rename()?;
         self.sync_directory()?;
         fs::remove_file(&self.journal_path).map_err(|error| failed("remove the journal", &self.journal_path, &error))
     }

@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Import a disk image as a raw disk into a file or a block device
     Import(Box<Import>),
     /// Show what an image is, how much of it is data, and what is risky about it
-    Inspect(Inspect),
+    Inspect(Box<Inspect>),
     /// Print the content fingerprint of a raw disk
     Fingerprint(FingerprintOf),
     /// Check that a raw disk has the content a fingerprint was made from

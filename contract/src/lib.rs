@@ -7,4 +7,4 @@ mod failure;
 mod report;
 
 pub use failure::{Class, Code, Failure};
-pub use report::{ChecksumReport, Checked, ImportReport, SCHEMA, StageReport};
+pub use report::{Checked, ChecksumReport, ImportReport, SCHEMA, StageReport};

@@ -90,7 +90,12 @@ impl Import {
         self.transfer(&*source, cancel, progress)?.run()
     }
 
-    fn transfer<'a>(&self, source: &'a dyn Source, cancel: &'a Cancel, progress: &'a Progress) -> Result<Transfer<'a>, Failure> {
+    fn transfer<'a>(
+        &self,
+        source: &'a dyn Source,
+        cancel: &'a Cancel,
+        progress: &'a Progress,
+    ) -> Result<Transfer<'a>, Failure> {
         Ok(Transfer {
             source,
             target: Options { size: self.size()?, ..self.target.clone() },

@@ -76,10 +76,10 @@ impl FromStr for Checksum {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        let refuse = |what: String| Failure::new(Code::Usage, what).remedy("give the checksum as sha256:HEX, for example");
-        let (name, hex) = text
-            .split_once(':')
-            .ok_or_else(|| refuse(format!("the checksum {text:?} names no algorithm")))?;
+        let refuse =
+            |what: String| Failure::new(Code::Usage, what).remedy("give the checksum as sha256:HEX, for example");
+        let (name, hex) =
+            text.split_once(':').ok_or_else(|| refuse(format!("the checksum {text:?} names no algorithm")))?;
         let algorithm = Algorithm::ALL
             .into_iter()
             .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
@@ -87,7 +87,11 @@ impl FromStr for Checksum {
         let hex = hex.trim().to_ascii_lowercase();
         if hex.len() != 2 * algorithm.bytes() || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             let digits = 2 * algorithm.bytes();
-            return Err(refuse(format!("a {} checksum has {digits} hexadecimal digits, this one has {}", name, hex.len())));
+            return Err(refuse(format!(
+                "a {} checksum has {digits} hexadecimal digits, this one has {}",
+                name,
+                hex.len()
+            )));
         }
         Ok(Self { algorithm, hex })
     }
@@ -188,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_checksum_is_read_in_any_case_and_refused_by_its_fault() {
-        let upper: Checksum = "SHA256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855".parse().unwrap();
+        let upper: Checksum =
+            "SHA256:E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855".parse().unwrap();
         assert!(upper.matches(&Hasher::new(Algorithm::Sha256).hex()));
         for (text, fault) in [
             ("e3b0", "names no algorithm"),

@@ -62,7 +62,13 @@ pub(crate) struct Fetcher<'a> {
 
 impl Fetcher<'_> {
     /// Serves requests until both channels are closed or the transfer stops.
-    pub(crate) fn run(&self, tables: &Receiver<Range<u64>>, data: &Receiver<Request>, table: &Sender<Table>, filled: &Sender<Work>) {
+    pub(crate) fn run(
+        &self,
+        tables: &Receiver<Range<u64>>,
+        data: &Receiver<Request>,
+        table: &Sender<Table>,
+        filled: &Sender<Work>,
+    ) {
         self.stage.enter();
         let (mut tables, mut data) = (Some(tables), Some(data));
         let (no_tables, no_data) = (crossbeam_channel::never(), crossbeam_channel::never());
@@ -85,8 +91,14 @@ impl Fetcher<'_> {
             let done = match next {
                 Next::Table(range) => self.table(range, table),
                 Next::Data(request) => self.data(request, filled),
-                Next::NoTables => { tables = None; Ok(()) }
-                Next::NoData => { data = None; Ok(()) }
+                Next::NoTables => {
+                    tables = None;
+                    Ok(())
+                }
+                Next::NoData => {
+                    data = None;
+                    Ok(())
+                }
                 Next::End => break,
             };
             if let Err(failure) = done {
@@ -143,7 +155,8 @@ impl Fetcher<'_> {
     fn fill(&self, reader: &mut dyn Reader, buf: &mut [u8], at: u64) -> Result<(), Failure> {
         let read = self.read(reader, buf)?;
         if read < buf.len() {
-            let what = format!("the source ends at {}, {} bytes more were expected", at + read as u64, buf.len() - read);
+            let what =
+                format!("the source ends at {}, {} bytes more were expected", at + read as u64, buf.len() - read);
             return Err(Failure::new(Code::SourceTruncated, what).at(self.source.name()));
         }
         Ok(())

@@ -37,7 +37,14 @@ impl Look {
     pub fn at(source: &dyn Source, forced: Option<Format>) -> Result<Self, Failure> {
         if let Some(size) = source.blank() {
             let blank = Some(size);
-            return Ok(Self { head: Vec::new(), inner: None, compression: None, format: Format::Raw, blank, rest: None });
+            return Ok(Self {
+                head: Vec::new(),
+                inner: None,
+                compression: None,
+                format: Format::Raw,
+                blank,
+                rest: None,
+            });
         }
         let mut head = vec![0; probe::HEAD.min(source.len().map_or(usize::MAX, |len| len as usize))];
         let end = if source.has_ranges() { head.len() as u64 } else { source.len().unwrap_or(u64::MAX) };
@@ -59,7 +66,11 @@ impl Look {
                 let format = match (forced, probe::probe(&inner)) {
                     (Some(format), _) | (None, Probe::Disk(format)) => format,
                     (None, Probe::Compressed(second)) => {
-                        let what = format!("{} inside {}: only one layer of compression is undone", second.name(), compression.name());
+                        let what = format!(
+                            "{} inside {}: only one layer of compression is undone",
+                            second.name(),
+                            compression.name()
+                        );
                         return Err(Failure::new(Code::ImageNesting, what).at(source.name()));
                     }
                     (None, Probe::Known(name)) => return Err(refuse(&format!("{name} inside {}", compression.name()))),
@@ -79,7 +90,9 @@ impl Look {
 
     /// A fixed VHD is a raw disk with a footer: only its last bytes tell.
     fn refuse_by_tail(&self, source: &dyn Source, refuse: impl Fn(&str) -> Failure) -> Result<(), Failure> {
-        let (Some(len), true) = (source.len(), self.format == Format::Raw && source.has_ranges()) else { return Ok(()) };
+        let (Some(len), true) = (source.len(), self.format == Format::Raw && source.has_ranges()) else {
+            return Ok(());
+        };
         let mut tail = vec![0; probe::TAIL.min(len as usize)];
         let from = len - tail.len() as u64;
         match self.head.get(from as usize..) {
@@ -171,7 +184,9 @@ impl formats::Map for Zeros {
 fn decoder(compression: Compression, name: &str) -> Result<Box<dyn StreamDecoder>, Failure> {
     Ok(match compression {
         Compression::Gzip => Box::new(GzipDecoder::new()),
-        Compression::Zstd => Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(|error| codec_failure(&error, name, 0))?),
+        Compression::Zstd => {
+            Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(|error| codec_failure(&error, name, 0))?)
+        }
     })
 }
 

@@ -78,10 +78,14 @@ pub fn plan(facts: &Facts) -> Result<Plan, Failure> {
         Facts { compression: Some(_), .. } => streamed("a compressed file can only be decoded from its beginning"),
         Facts { has_ranges: false, .. } => streamed("the source cannot be read at random"),
         Facts { len: None, .. } => streamed("the source states no length"),
-        Facts { has_checksum: true, .. } => {
-            Plan { route: Route::Hashed, because: "the checksum covers the whole file, which is read once and placed by its map" }
-        }
-        _ => Plan { route: Route::Mapped, because: "the source can be read at random, so only allocated data is fetched" },
+        Facts { has_checksum: true, .. } => Plan {
+            route: Route::Hashed,
+            because: "the checksum covers the whole file, which is read once and placed by its map",
+        },
+        _ => Plan {
+            route: Route::Mapped,
+            because: "the source can be read at random, so only allocated data is fetched",
+        },
     })
 }
 
@@ -117,8 +121,7 @@ mod tests {
 
     #[test]
     fn a_raw_body_without_any_end_is_refused_unless_something_shows_its_end() {
-        let endless =
-            Facts { has_ranges: false, len: None, end_is_known: false, format: Format::Raw, ..FILE };
+        let endless = Facts { has_ranges: false, len: None, end_is_known: false, format: Format::Raw, ..FILE };
         assert_eq!(plan(&endless).unwrap_err().code(), Code::SourceLengthUnknown);
         for accepted in [
             Facts { has_checksum: true, ..endless },

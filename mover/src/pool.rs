@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "a shared mapping is lent out in disjoint slots; each block says why it is sound")]
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contract::{Code, Failure};
 use crossbeam_channel::{Receiver, Sender, select};
@@ -20,14 +20,17 @@ use crate::stop::Stop;
 #[derive(Clone)]
 pub(crate) struct Pool {
     memory: Arc<Memory>,
-    free: Receiver<usize>,
+    /// One for every index in the free list.
+    available: Receiver<()>,
 }
 
 struct Memory {
     base: *mut u8,
     slot_size: usize,
     slots: usize,
-    give_back: Sender<usize>,
+    /// The slot given back last is lent out first: its bytes are still in a core's cache.
+    free: Mutex<Vec<usize>>,
+    give_back: Sender<()>,
 }
 
 // SAFETY: `base` points to a mapping that lives as long as `Memory`; access goes through `Slot`s, each of which owns one
@@ -51,11 +54,12 @@ impl Pool {
             mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)
         }
         .map_err(refused)?;
-        let (give_back, free) = crossbeam_channel::bounded(slots);
-        for index in 0..slots {
-            give_back.send(index).expect("the free list holds every slot");
+        let (give_back, available) = crossbeam_channel::bounded(slots);
+        for _ in 0..slots {
+            give_back.send(()).expect("the channel has room for every slot");
         }
-        Ok(Self { memory: Arc::new(Memory { base: base.cast(), slot_size, slots, give_back }), free })
+        let free = Mutex::new((0..slots).collect());
+        Ok(Self { memory: Arc::new(Memory { base: base.cast(), slot_size, slots, free, give_back }), available })
     }
 
     /// Bytes one slot holds.
@@ -76,12 +80,19 @@ impl Pool {
     /// The transfer stopped while waiting.
     pub(crate) fn take(&self, stop: &Stop) -> Result<Slot, Failure> {
         select! {
-            recv(self.free) -> index => {
-                let index = index.expect("the memory holds a sender as long as the pool lives");
+            recv(self.available) -> token => {
+                token.expect("the memory holds a sender as long as the pool lives");
+                let index = self.memory.free().pop().expect("a slot is in the free list before its token is sent");
                 Ok(Slot { memory: Arc::clone(&self.memory), index, len: 0 })
             }
             recv(stop.tripped()) -> _ => Err(stop.reason()),
         }
+    }
+}
+
+impl Memory {
+    fn free(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,8 +151,9 @@ impl DerefMut for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The free list has room for every slot; without a receiver left nobody needs the index any more.
-        let _ = self.memory.give_back.send(self.index);
+        self.memory.free().push(self.index);
+        // The channel has room for every slot; without a receiver left nobody needs the slot any more.
+        let _ = self.memory.give_back.send(());
     }
 }
 

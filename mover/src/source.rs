@@ -35,6 +35,7 @@ pub trait Reader: Send {
 }
 
 /// Where an image comes from.
+#[expect(clippy::len_without_is_empty, reason = "a length that may be unknown, of something that is no collection")]
 pub trait Source: Send + Sync {
     /// The source as messages name it: a URL without credentials, a path, `standard input`.
     fn name(&self) -> &str;

@@ -44,7 +44,6 @@ impl Stop {
         &self.tripped
     }
 
-
     /// The first failure.
     #[must_use]
     pub(crate) fn reason(&self) -> Failure {

@@ -40,7 +40,7 @@ impl Done {
     /// Bytes of plan order that are done, as far as they are recorded.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let granules: usize = self.windows.values().map(|bits| bits.count()).sum();
+        let granules: usize = self.windows.values().map(Bits::count).sum();
         self.watermark + granules as u64 * GRANULE
     }
 
@@ -152,7 +152,10 @@ impl Tracker {
         let first = state.open.first_key_value();
         let reached = first.map_or(state.next * WINDOW, |(&index, window)| index * WINDOW + window.reached());
         let windows = state.open.iter().filter(|(_, window)| window.done.count() > 0);
-        Done { watermark: state.floor.max(reached), windows: windows.map(|(&index, window)| (index, window.done)).collect() }
+        Done {
+            watermark: state.floor.max(reached),
+            windows: windows.map(|(&index, window)| (index, window.done)).collect(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

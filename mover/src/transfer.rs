@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use contract::{Checked, ChecksumReport, Class, Code, Failure, ImportReport, SCHEMA};
-use formats::probe::Format;
+use formats::probe::{Compression, Format};
 
 use crate::cancel::Cancel;
 use crate::checksum::{Checksum, Hasher};
@@ -131,7 +131,7 @@ impl Transfer<'_> {
     fn identity(&self, look: &Look, route: Route) -> Identity {
         let mut hasher = blake3::Hasher::new();
         let checksum = self.checksum.as_ref().map(ToString::to_string);
-        let (compression, size) = (look.compression.map_or("none", |compression| compression.name()), self.target.size);
+        let (compression, size) = (look.compression.map_or("none", Compression::name), self.target.size);
         let prealloc = self.target.preallocation.name();
         hasher.update(format!("{route} {} {compression} {checksum:?} {size:?} {prealloc}", look.format).as_bytes());
         match (self.source.identity(), self.volume) {
@@ -159,7 +159,7 @@ impl Attempt<'_> {
         let moved = self.route(look)?;
         let checked = self.check(&moved)?;
         let virtual_size = moved.virtual_size;
-        let fingerprint = self.commit(moved.fingerprint, checked)?;
+        let fingerprint = self.commit(&moved.fingerprint, checked)?;
         let progress = self.transfer.progress;
         let total = progress.total.load(Ordering::Relaxed);
         let checksum = self.transfer.checksum.as_ref().zip(checked);
@@ -167,7 +167,7 @@ impl Attempt<'_> {
             schema: SCHEMA,
             target: self.target.path().display().to_string(),
             format: format.name(),
-            compression: compression.map(|compression| compression.name()),
+            compression: compression.map(Compression::name),
             route: self.plan.route.name(),
             virtual_size,
             fingerprint: fingerprint.to_string(),
@@ -248,7 +248,8 @@ impl Attempt<'_> {
                     return Ok(Moved { virtual_size: size, fingerprint, file: Some(digest), inner: None });
                 }
                 Hashed::CheckpointRefused => {
-                    self.warnings.push("The record of an earlier attempt does not fit the source; started over.".into());
+                    self.warnings
+                        .push("The record of an earlier attempt does not fit the source; started over.".into());
                     self.earlier = None;
                 }
                 Hashed::MapTooLarge => return self.hashed_first(look, len),
@@ -384,7 +385,7 @@ impl Attempt<'_> {
         Ok(hasher.hex())
     }
 
-    fn commit(&self, fingerprint: Builder, checked: Option<Checked>) -> Result<Fingerprint, Failure> {
+    fn commit(&self, fingerprint: &Builder, checked: Option<Checked>) -> Result<Fingerprint, Failure> {
         self.transfer.progress.enter(Step::Finishing);
         let fingerprint = fingerprint.finish(&*self.target)?;
         if self.finished().is_some_and(|finished| finished.root != fingerprint.root) {
@@ -428,5 +429,9 @@ fn mismatch(checksum: &Checksum, seen: &[(&str, &Option<String>)], source: &dyn 
 /// Slot size for clusters of up to `max_encoded` bytes: a cluster that does not compress is stored plain, and its
 /// descriptor can state at most twice its size.
 fn slot_for(max_encoded: u64) -> usize {
-    SLOT.max(NonZeroUsize::new(max_encoded as usize).map_or(0, |cluster| 2 * cluster.get() + SLOT / 2).next_multiple_of(SLOT))
+    SLOT.max(
+        NonZeroUsize::new(max_encoded as usize)
+            .map_or(0, |cluster| 2 * cluster.get() + SLOT / 2)
+            .next_multiple_of(SLOT),
+    )
 }

@@ -44,7 +44,9 @@ impl<'a> Verified<'a> {
         for start in (0..len).step_by(BLOCK as usize) {
             let block = &mut block[..(len - start).min(BLOCK) as usize];
             if reader.fill(block)? < block.len() {
-                return Err(Failure::new(Code::SourceTruncated, format!("the source ends before byte {len}")).at(source.name()));
+                return Err(
+                    Failure::new(Code::SourceTruncated, format!("the source ends before byte {len}")).at(source.name())
+                );
             }
             hasher.update(block);
             digests.push(digest(block));
@@ -121,7 +123,10 @@ impl Reader for Checking {
             self.left -= read as u64;
             self.used = std::mem::take(&mut self.skip).min(read);
             if read > 0 && self.digests.get(self.next) != Some(&digest(&self.block)) {
-                let what = format!("the source gave different bytes the second time, in the MiB at {}", self.next as u64 * BLOCK);
+                let what = format!(
+                    "the source gave different bytes the second time, in the MiB at {}",
+                    self.next as u64 * BLOCK
+                );
                 return Err(Failure::new(Code::SourceInconsistent, what).at(self.name.clone()));
             }
             self.next += 1;

@@ -77,8 +77,8 @@ impl Volume<'_> {
     pub(crate) fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<Vec<u64>, Failure> {
         let Some(first) = parts.first() else { return Ok(Vec::new()) };
         let guest = first.guest..first.guest + bytes.len() as u64;
-        let runs: Vec<_> = self.stages.decode.work(|| {
-            let runs = data_runs(bytes).collect();
+        let runs = self.stages.decode.work(|| {
+            let runs: Vec<_> = data_runs(bytes).collect();
             self.fingerprint_leaves(&guest, bytes, &runs);
             runs
         });
@@ -114,7 +114,7 @@ impl Volume<'_> {
     }
 
     /// Hashes the leaves that `bytes` covers as a whole; `runs` says where `bytes` is not zero.
-    fn fingerprint_leaves(&self, guest: &Range<u64>, bytes: &[u8], runs: &Vec<Range<usize>>) {
+    fn fingerprint_leaves(&self, guest: &Range<u64>, bytes: &[u8], runs: &[Range<usize>]) {
         let mut hashes: Vec<Hash> = Vec::with_capacity(bytes.len() / LEAF as usize + 1);
         let mut first = None;
         let mut at = guest.start;

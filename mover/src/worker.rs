@@ -42,7 +42,13 @@ pub(crate) struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// A worker for clusters of up to `max_encoded` bytes.
     #[must_use]
-    pub(crate) fn new(volume: &'a Volume<'a>, stop: &'a Stop, closed: Sender<u64>, source: &'a str, max_encoded: u64) -> Self {
+    pub(crate) fn new(
+        volume: &'a Volume<'a>,
+        stop: &'a Stop,
+        closed: Sender<u64>,
+        source: &'a str,
+        max_encoded: u64,
+    ) -> Self {
         let decoded = if max_encoded == 0 { Vec::new() } else { Vec::with_capacity(COLLECT.max(max_encoded as usize)) };
         Self { volume, stop, closed, source, decoder: ClusterDecoder::new(), decoded, run: Vec::new() }
     }

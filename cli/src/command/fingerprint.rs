@@ -55,7 +55,9 @@ fn refuse_images(disk: &Path) -> Result<(), Failure> {
         use std::io::Read;
         file.take(probe::HEAD as u64).read_to_end(&mut head)
     });
-    read.map_err(|error| Failure::new(Code::SourceRead, format!("cannot read the disk: {error}")).at(disk.display().to_string()))?;
+    read.map_err(|error| {
+        Failure::new(Code::SourceRead, format!("cannot read the disk: {error}")).at(disk.display().to_string())
+    })?;
     match probe::probe(&head) {
         Probe::Disk(Format::Raw | Format::Iso) => Ok(()),
         other => {

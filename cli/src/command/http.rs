@@ -18,9 +18,8 @@ pub(crate) fn options(arguments: &Http) -> Result<Options, Failure> {
     for path in &arguments.secret_headers {
         headers.push(Header::parse_secret(read(path)?.trim_end_matches(['\r', '\n']))?);
     }
-    let authorities = |path: &std::path::PathBuf| {
-        Ok(Authorities { name: path.display().to_string(), pem: read(path)?.into_bytes() })
-    };
+    let authorities =
+        |path: &std::path::PathBuf| Ok(Authorities { name: path.display().to_string(), pem: read(path)?.into_bytes() });
     Ok(Options {
         credentials: credentials(arguments)?,
         headers,
@@ -57,6 +56,7 @@ fn proxy(arguments: &Http) -> ProxyChoice {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::new(Code::Usage, format!("cannot read the file: {error}")).at(path.display().to_string()))
+    fs::read_to_string(path).map_err(|error| {
+        Failure::new(Code::Usage, format!("cannot read the file: {error}")).at(path.display().to_string())
+    })
 }

@@ -21,7 +21,8 @@ pub(crate) fn while_running<T: Send>(progress: &Progress, json: bool, work: impl
     }
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let shown = scope.spawn(|| if std::io::stderr().is_terminal() { bar(progress, &done) } else { lines(progress, &done) });
+        let shown =
+            scope.spawn(|| if std::io::stderr().is_terminal() { bar(progress, &done) } else { lines(progress, &done) });
         let result = work();
         done.store(true, Ordering::Relaxed);
         shown.thread().unpark();
@@ -60,7 +61,8 @@ fn lines(progress: &Progress, done: &AtomicBool) {
         std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
         if Instant::now() >= next {
             let (total, at) = (progress.total.load(Ordering::Relaxed), progress.at.load(Ordering::Relaxed));
-            let share = (at.min(total) * 100).checked_div(total).map(|percent| format!("{percent} %, ")).unwrap_or_default();
+            let share =
+                (at.min(total) * 100).checked_div(total).map(|percent| format!("{percent} %, ")).unwrap_or_default();
             let fetched = bytes(progress.fetched.load(Ordering::Relaxed));
             eprintln!("gantry: {}: {share}{fetched} fetched", progress.step().name());
             next += LINE;

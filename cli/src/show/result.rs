@@ -1,6 +1,7 @@
 //! Results in words and in JSON.
 
 use contract::{Checked, Failure, ImportReport, SCHEMA};
+use formats::probe::Compression;
 use formats::qcow2::Facts;
 use mover::inspect::Inspection;
 use mover::look::Look;
@@ -48,11 +49,8 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn explanation(
-    (source, look, plan): &(Box<dyn Source>, Look, Plan),
-    as_json: bool,
-) -> Result<(), Failure> {
-    let compression = look.compression.map(|compression| compression.name());
+pub(crate) fn explanation((source, look, plan): &(Box<dyn Source>, Look, Plan), as_json: bool) -> Result<(), Failure> {
+    let compression = look.compression.map(Compression::name);
     if as_json {
         return super::json(&json!({
             "schema": SCHEMA,
@@ -69,10 +67,15 @@ pub(crate) fn explanation(
     }
     let length = source.len().map_or("unknown length".to_owned(), bytes);
     line(&format!("source      {} ({length})", source.name()))?;
-    line(&format!("format      {}{}", look.format, compression.map(|name| format!(" inside {name}")).unwrap_or_default()))?;
+    line(&format!(
+        "format      {}{}",
+        look.format,
+        compression.map(|name| format!(" inside {name}")).unwrap_or_default()
+    ))?;
     line(&format!("route       {}: {}", plan.route, plan.because))?;
     line(&format!("connections {}", source.parallelism()))?;
-    let resumable = if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
+    let resumable =
+        if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
     source.warnings().iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
@@ -82,7 +85,7 @@ pub(crate) fn explanation(
 /// # Errors
 /// Standard output cannot be written.
 pub(crate) fn inspection(source: &dyn Source, look: &Look, found: &Inspection, as_json: bool) -> Result<(), Failure> {
-    let compression = look.compression.map(|compression| compression.name());
+    let compression = look.compression.map(Compression::name);
     let risks = risks(source, found);
     if as_json {
         return super::json(&json!({
@@ -100,7 +103,11 @@ pub(crate) fn inspection(source: &dyn Source, look: &Look, found: &Inspection, a
         }));
     }
     line(&format!("source        {}", source.name()))?;
-    line(&format!("format        {}{}", look.format, compression.map(|name| format!(" inside {name}")).unwrap_or_default()))?;
+    line(&format!(
+        "format        {}{}",
+        look.format,
+        compression.map(|name| format!(" inside {name}")).unwrap_or_default()
+    ))?;
     let size = |size: Option<u64>| size.map_or("unknown".to_owned(), |size| format!("{} ({size} bytes)", bytes(size)));
     line(&format!("file length   {}", size(source.len())))?;
     line(&format!("virtual size  {}", size(found.virtual_size)))?;
@@ -154,7 +161,8 @@ fn risks(source: &dyn Source, found: &Inspection) -> Vec<String> {
     let mut risks = source.warnings();
     if let Some(facts) = &found.qcow2 {
         if facts.snapshots > 0 {
-            risks.push(format!("{} internal snapshots are not imported; the disk's current state is.", facts.snapshots));
+            risks
+                .push(format!("{} internal snapshots are not imported; the disk's current state is.", facts.snapshots));
         }
         if facts.bitmaps > 0 {
             risks.push(format!("{} dirty bitmaps are not imported.", facts.bitmaps));

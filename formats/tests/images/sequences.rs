@@ -55,12 +55,15 @@ impl History<'_> {
                 let at = offset(at);
                 self.pending.push(format!("write -P {byte} {at} {}", length(at, len)));
             }
-            // qemu encodes whole clusters, or the rest of the disk, and only where nothing is allocated.
+            // qemu encodes whole clusters, or the rest of the disk, and only where nothing is allocated. One a process:
+            // qemu 7.2 goes on filling a cluster that was freed in between, and corrupts the image.
             Step::Encoded { byte, at } => {
                 let at = offset(at) / cluster * cluster;
                 let len = cluster.min(size - at);
+                self.flush();
                 self.pending.push(format!("discard {at} {len}"));
                 self.pending.push(format!("write -c -P {byte} {at} {len}"));
+                self.flush();
             }
             Step::Zero { at, len, unmap } => {
                 let at = offset(at);

@@ -114,7 +114,8 @@ impl Stamp {
         let is_file = metadata.is_file();
         // A device's inode has length 0, and its times say when the node was made.
         let size = if is_file { metadata.len() } else { rustix::fs::seek(file, rustix::fs::SeekFrom::End(0))? };
-        let nanoseconds = |seconds: i64, rest: i64| if is_file { i128::from(seconds) * 1_000_000_000 + i128::from(rest) } else { 0 };
+        let nanoseconds =
+            |seconds: i64, rest: i64| if is_file { i128::from(seconds) * 1_000_000_000 + i128::from(rest) } else { 0 };
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -146,7 +147,10 @@ impl FileReader {
         let what = if now.size == self.stamp.size {
             "the file was changed while it was being read".into()
         } else {
-            format!("the file was changed while it was being read: its size was {}, now it is {}", self.stamp.size, now.size)
+            format!(
+                "the file was changed while it was being read: its size was {}, now it is {}",
+                self.stamp.size, now.size
+            )
         };
         Err(Failure::new(Code::SourceChanged, what).at(self.place()))
     }
@@ -186,7 +190,11 @@ impl Reader for FileReader {
         };
         if read == 0 && most > 0 {
             self.check_unchanged()?;
-            return Err(Failure::new(Code::SourceTruncated, format!("the source ends at byte {} of {}", self.at, self.stamp.size)).at(self.place()));
+            return Err(Failure::new(
+                Code::SourceTruncated,
+                format!("the source ends at byte {} of {}", self.at, self.stamp.size),
+            )
+            .at(self.place()));
         }
         self.at += read as u64;
         if self.dropped_to.is_some_and(|start| self.at - start >= WINDOW) {
@@ -212,7 +220,10 @@ fn is_cached(file: &File, size: u64) -> bool {
     let is_there = |sample: &u64| {
         let mut byte = [0];
         // File systems without RWF_NOWAIT refuse the flag; what they hold counts as not cached.
-        matches!(preadv2(file, &mut [IoSliceMut::new(&mut byte)], size / SAMPLES * sample, ReadWriteFlags::NOWAIT), Ok(1))
+        matches!(
+            preadv2(file, &mut [IoSliceMut::new(&mut byte)], size / SAMPLES * sample, ReadWriteFlags::NOWAIT),
+            Ok(1)
+        )
     };
     (0..SAMPLES).filter(is_there).count() as u64 > SAMPLES / 2
 }
@@ -224,7 +235,11 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> Failure {
         _ => Code::SourceRead,
     };
     let failure = Failure::new(code, format!("cannot open the source: {error}")).at(path.display().to_string());
-    if code == Code::SourceDenied { failure.remedy("check who may read the file and the directories above it") } else { failure }
+    if code == Code::SourceDenied {
+        failure.remedy("check who may read the file and the directories above it")
+    } else {
+        failure
+    }
 }
 
 fn refuse_kind(path: &Path, kind: std::fs::FileType) -> Failure {
@@ -271,7 +286,8 @@ mod tests {
         for range in [0..length, 5..(17 << 20) + 3, length - 10..length + 10, length..length + 1, 7..7] {
             let mut got = vec![0; bytes.len() + 1];
             let filled = source.open(range.clone()).unwrap().fill(&mut got).unwrap();
-            let expected = &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end.min(length)).unwrap()];
+            let expected =
+                &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end.min(length)).unwrap()];
             assert!(&got[..filled] == expected, "{range:?}");
         }
     }
@@ -307,7 +323,12 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
-        for (path, kind) in [(at("."), "directory"), (at("socket"), "socket"), (at("pipe"), "named pipe"), ("/dev/zero".into(), "character device")] {
+        for (path, kind) in [
+            (at("."), "directory"),
+            (at("socket"), "socket"),
+            (at("pipe"), "named pipe"),
+            ("/dev/zero".into(), "character device"),
+        ] {
             let failure = FileSource::open_path(&path, Cancel::new()).unwrap_err();
             assert_eq!(failure.code(), Code::SourceRead);
             assert!(failure.what().contains(kind) && failure.place().is_some(), "{failure}");
@@ -328,8 +349,7 @@ mod tests {
     #[test]
     fn a_reader_leaves_the_page_cache_as_it_was() {
         let size = 64 << 20;
-        let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        file.write_all(&pattern(size)).unwrap();
+        let file = file_of(&pattern(size));
         file.as_file().sync_all().unwrap();
         let read_all = || source_of(&file).open(0..size as u64).unwrap().fill(&mut vec![0; size + 1]).unwrap();
         read_all();

@@ -72,7 +72,8 @@ fn scheme(text: &str) -> Option<String> {
 
 fn parse_http(text: &str) -> Result<Location, Failure> {
     // The parser's error holds no part of the text, and the text is not repeated: it may hold a password.
-    let mut url = Url::parse(text).map_err(|error| Failure::new(Code::Usage, format!("the address cannot be read: {error}")))?;
+    let mut url =
+        Url::parse(text).map_err(|error| Failure::new(Code::Usage, format!("the address cannot be read: {error}")))?;
     if !text[url.scheme().len()..].starts_with("://") {
         return Err(Failure::new(Code::Usage, format!("the address does not begin with {}://", url.scheme())));
     }
@@ -111,7 +112,10 @@ pub(crate) fn take_credentials(url: &mut Url) -> Result<Option<Credentials>, Fai
 }
 
 fn parse_file(text: &str) -> Result<Location, Failure> {
-    let refused = |what: &str| Err(Failure::new(Code::Usage, format!("{what}: {text}")).remedy("write file:///absolute/path, or the path alone"));
+    let refused = |what: &str| {
+        Err(Failure::new(Code::Usage, format!("{what}: {text}"))
+            .remedy("write file:///absolute/path, or the path alone"))
+    };
     let Some(rest) = text["file:".len()..].strip_prefix("//") else {
         return refused("a file address begins with file://");
     };
@@ -131,7 +135,8 @@ fn percent_decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = bytes.get(at + 1..at + 3).filter(|pair| bytes[at] == b'%' && pair.iter().all(u8::is_ascii_hexdigit));
+        let escaped =
+            bytes.get(at + 1..at + 3).filter(|pair| bytes[at] == b'%' && pair.iter().all(u8::is_ascii_hexdigit));
         let value = escaped.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
         decoded.push(value.unwrap_or(bytes[at]));
         at += if value.is_some() { 3 } else { 1 };
@@ -144,7 +149,9 @@ fn percent_decode(text: &str) -> Vec<u8> {
 /// # Errors
 /// Code `usage`: not a whole number, an unknown suffix, or more than 2^63 - 1 bytes, which no file can have.
 pub fn parse_size(text: &str) -> Result<u64, Failure> {
-    let refused = |what: &str| Failure::new(Code::Usage, format!("{what}: `{text}`")).remedy("write a size as 10Gi, 512M or in bytes");
+    let refused = |what: &str| {
+        Failure::new(Code::Usage, format!("{what}: `{text}`")).remedy("write a size as 10Gi, 512M or in bytes")
+    };
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let shift = match suffix {
@@ -198,7 +205,12 @@ mod tests {
 
     #[test]
     fn a_refused_address_does_not_show_its_password() {
-        for text in ["http://alice:hunter2@/x", "http://alice:hunter2@h:99999/x", "http:alice:hunter2@h", "http://a:%ffhunter2@h/"] {
+        for text in [
+            "http://alice:hunter2@/x",
+            "http://alice:hunter2@h:99999/x",
+            "http:alice:hunter2@h",
+            "http://a:%ffhunter2@h/",
+        ] {
             let failure = Location::parse(text).unwrap_err();
             assert_eq!(failure.code(), Code::Usage);
             assert!(!format!("{failure} {failure:?}").contains("hunter2"), "{failure}");

@@ -58,6 +58,12 @@ impl SourcePolicy {
         Self { denied: INTERNAL.to_vec() }
     }
 
+    /// Closes the loopback addresses, the only ones that a name resolves to without a network.
+    #[cfg(test)]
+    pub(crate) fn deny_loopback() -> Self {
+        Self { denied: vec![v4(127, 0, 0, 0, 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)] }
+    }
+
     /// Whether the policy closes no address, so that nothing needs to be resolved for its sake.
     #[must_use]
     pub fn allows_all(&self) -> bool {
@@ -68,7 +74,10 @@ impl SourcePolicy {
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
         let inner = embedded(address);
-        !self.denied.iter().any(|network| contains(*network, address) || inner.is_some_and(|inner| contains(*network, inner)))
+        !self
+            .denied
+            .iter()
+            .any(|network| contains(*network, address) || inner.is_some_and(|inner| contains(*network, inner)))
     }
 
     /// Turns a closed address into a failure.
@@ -85,8 +94,12 @@ impl SourcePolicy {
 
 /// The failure for a host whose address is closed.
 pub(crate) fn denied(host: &str, address: IpAddr) -> Failure {
-    let named = if host.trim_matches(['[', ']']) == address.to_string() { String::new() } else { format!(" of {host}") };
-    Failure::new(Code::SourcePolicy, format!("the address {address}{named} is link-local or a metadata service, which the source policy closes"))
+    let named =
+        if host.trim_matches(['[', ']']) == address.to_string() { String::new() } else { format!(" of {host}") };
+    Failure::new(
+        Code::SourcePolicy,
+        format!("the address {address}{named} is link-local or a metadata service, which the source policy closes"),
+    )
 }
 
 fn contains((network, prefix): Network, address: IpAddr) -> bool {
@@ -150,7 +163,19 @@ mod tests {
     #[test]
     fn a_cluster_leaves_other_addresses_open() {
         let policy = SourcePolicy::deny_internal();
-        for open in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.253.255.255", "170.0.0.1", "8.8.8.8", "2001:db8::1", "fec0::1", "::1", "100.100.100.201", "fd00:ec3::1"] {
+        for open in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "192.168.1.1",
+            "169.253.255.255",
+            "170.0.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "fec0::1",
+            "::1",
+            "100.100.100.201",
+            "fd00:ec3::1",
+        ] {
             policy.check("host.example", open.parse().unwrap()).unwrap();
         }
     }

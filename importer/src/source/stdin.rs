@@ -28,7 +28,8 @@ impl StdinSource {
     pub fn new(cancel: Cancel) -> Result<Self, Failure> {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
-            return Err(Failure::new(Code::Usage, "standard input is a terminal").remedy("pipe the image in: `zstdcat disk.zst | gantry import - disk.img`"));
+            return Err(Failure::new(Code::Usage, "standard input is a terminal")
+                .remedy("pipe the image in: `zstdcat disk.zst | gantry import - disk.img`"));
         }
         let input = stdin.as_fd().try_clone_to_owned().map_err(|error| cannot_read(&error, 0))?;
         Ok(Self::from_descriptor(input, cancel))
@@ -69,8 +70,13 @@ impl Source for StdinSource {
     fn open(&self, range: Range<u64>) -> Result<Box<dyn Reader>, Failure> {
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
         match input {
-            Some(input) if range.start == 0 => Ok(Box::new(StdinReader { input, at: 0, end: range.end, cancel: self.cancel.clone() })),
-            _ => Err(Failure::new(Code::Internal, format!("standard input was asked for bytes {}.. but flows once, from 0", range.start))),
+            Some(input) if range.start == 0 => {
+                Ok(Box::new(StdinReader { input, at: 0, end: range.end, cancel: self.cancel.clone() }))
+            }
+            _ => Err(Failure::new(
+                Code::Internal,
+                format!("standard input was asked for bytes {}.. but flows once, from 0", range.start),
+            )),
         }
     }
 }
@@ -132,7 +138,8 @@ mod tests {
     #[test]
     fn bytes_arrive_in_order_up_to_the_end() {
         let (source, mut write, _) = piped();
-        let writer = std::thread::spawn(move || (0..300_000_u32).for_each(|n| write.write_all(&n.to_le_bytes()).unwrap()));
+        let writer =
+            std::thread::spawn(move || (0..300_000_u32).for_each(|n| write.write_all(&n.to_le_bytes()).unwrap()));
         let mut reader = source.open(0..u64::MAX).unwrap();
         let mut got = vec![0; 2_000_000];
         let filled = reader.fill(&mut got).unwrap();

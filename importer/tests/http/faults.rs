@@ -17,7 +17,10 @@ const MIB: usize = 1 << 20;
 fn spoiling(spoil: impl Fn(&Request, &[u8]) -> Answer + Send + Sync + 'static) -> (FaultServer, Vec<u8>) {
     let content = pattern(MIB);
     let served = content.clone();
-    let server = FaultServer::start(move |request| if request.number == 0 { Answer::of(request, &served) } else { spoil(request, &served) });
+    let server =
+        FaultServer::start(
+            move |request| if request.number == 0 { Answer::of(request, &served) } else { spoil(request, &served) },
+        );
     (server, content)
 }
 
@@ -45,7 +48,10 @@ fn the_whole_content_instead_of_a_range_means_the_validator_no_longer_held() {
 
 #[test]
 fn a_total_length_that_changes_is_a_changed_source() {
-    let (code, what, _) = spoiled(|request, content| Answer::of(request, content).with("Content-Range", &format!("bytes 65536-{}/{}", content.len() - 1, content.len() + 1)));
+    let (code, what, _) = spoiled(|request, content| {
+        Answer::of(request, content)
+            .with("Content-Range", &format!("bytes 65536-{}/{}", content.len() - 1, content.len() + 1))
+    });
     assert_eq!(code, Code::SourceChanged);
     assert!(what.contains("1048576") && what.contains("1048577"), "{what}");
     let (code, ..) = spoiled(|_, _| Answer::new("416 Range Not Satisfiable", b"").with("Content-Range", "bytes */7"));
@@ -54,7 +60,9 @@ fn a_total_length_that_changes_is_a_changed_source() {
 
 #[test]
 fn another_range_than_the_one_asked_for_is_refused() {
-    let (code, what, requests) = spoiled(|_, content| Answer::new("206 Partial Content", &content[..100]).with("Content-Range", "bytes 0-99/1048576"));
+    let (code, what, requests) = spoiled(|_, content| {
+        Answer::new("206 Partial Content", &content[..100]).with("Content-Range", "bytes 0-99/1048576")
+    });
     assert_eq!((code, requests), (Code::SourceHttp, 2));
     assert!(what.contains("65536") && what.contains("0-99"), "{what}");
 }
@@ -124,7 +132,10 @@ fn chunked_content_without_a_length_ends_with_its_last_chunk() {
     let served = content.clone();
     let server = FaultServer::start(move |_| Answer::new("200 OK", &served).chunked());
     let source = connect(&server.address("disk.img")).unwrap();
-    assert_eq!((source.len(), source.has_ranges(), source.end_is_known(), source.identity()), (None, false, true, None));
+    assert_eq!(
+        (source.len(), source.has_ranges(), source.end_is_known(), source.identity()),
+        (None, false, true, None)
+    );
     assert!(source.warnings()[0].contains("starts over"), "{:?}", source.warnings());
     assert_same(&read_all(&source).unwrap(), &content);
 }
@@ -142,7 +153,10 @@ fn content_that_ends_with_the_connection_says_that_its_end_is_not_known() {
 #[test]
 fn a_denial_is_final_and_costs_one_request() {
     for status in ["403 Forbidden", "401 Unauthorized"] {
-        let server = FaultServer::start(move |request| if request.number == 0 { Answer::new(status, b"") } else { Answer::of(request, b"x") });
+        let server =
+            FaultServer::start(
+                move |request| if request.number == 0 { Answer::new(status, b"") } else { Answer::of(request, b"x") },
+            );
         let failure = connect(&server.address("disk.img")).err().unwrap();
         assert_eq!((failure.code(), failure.is_transient()), (Code::SourceDenied, false));
         assert_eq!(server.seen().len(), 1);
@@ -153,7 +167,9 @@ fn a_denial_is_final_and_costs_one_request() {
 fn servers_that_refuse_head_requests_are_none_the_wiser() {
     let content = pattern(MIB);
     let served = content.clone();
-    let server = FaultServer::start(move |request| if request.method == "HEAD" { Answer::new("403 Forbidden", b"") } else { Answer::of(request, &served) });
+    let server = FaultServer::start(move |request| {
+        if request.method == "HEAD" { Answer::new("403 Forbidden", b"") } else { Answer::of(request, &served) }
+    });
     assert_same(&read_all(&connect(&server.address("disk.img")).unwrap()).unwrap(), &content);
 }
 
@@ -167,7 +183,9 @@ fn a_storm_of_503_is_sat_out_as_long_as_the_server_asks() {
         _ => Answer::of(request, &served),
     });
     let begun = Instant::now();
-    let source = connect_with(&server.address("disk.img"), Options { retry_budget: Duration::from_secs(60), ..impatient() }).unwrap();
+    let source =
+        connect_with(&server.address("disk.img"), Options { retry_budget: Duration::from_secs(60), ..impatient() })
+            .unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     assert!(begun.elapsed() >= Duration::from_secs(2), "Retry-After was not kept");
     assert_eq!(server.seen().len(), 5);
@@ -198,7 +216,8 @@ fn signing(lifetime: usize, refusal: &'static str, content: &Arc<Vec<u8>>) -> (F
     let valid = Arc::clone(&current);
     let storage = FaultServer::start(move |request| {
         let signature: usize = request.path.rsplit('=').next().unwrap().parse().unwrap();
-        let is_valid = signature == valid.load(Ordering::SeqCst) && uses.fetch_add(1, Ordering::SeqCst) % lifetime < lifetime - 1;
+        let is_valid =
+            signature == valid.load(Ordering::SeqCst) && uses.fetch_add(1, Ordering::SeqCst) % lifetime < lifetime - 1;
         if is_valid { Answer::of(request, &served) } else { Answer::new(refusal, b"expired") }
     });
     let port = storage.port;
@@ -234,7 +253,9 @@ fn readers_that_meet_one_expiry_renew_the_address_once() {
         if is_old { Answer::new("403 Forbidden", b"") } else { Answer::of(request, &served) }
     });
     let port = storage.port;
-    let origin = FaultServer::start(move |request| Answer::redirect(&format!("http://127.0.0.1:{port}/object?n={}", request.number)));
+    let origin = FaultServer::start(move |request| {
+        Answer::redirect(&format!("http://127.0.0.1:{port}/object?n={}", request.number))
+    });
     let source = connect(&origin.address("disk.img")).unwrap();
     expire.store(1, Ordering::SeqCst);
     std::thread::scope(|scope| {
@@ -252,7 +273,9 @@ fn readers_that_meet_one_expiry_renew_the_address_once() {
 #[test]
 fn a_renewed_address_that_refuses_too_is_final() {
     let content = pattern(MIB);
-    let storage = FaultServer::start(move |request| if request.number == 0 { Answer::of(request, &content) } else { Answer::new("403 Forbidden", b"") });
+    let storage = FaultServer::start(move |request| {
+        if request.number == 0 { Answer::of(request, &content) } else { Answer::new("403 Forbidden", b"") }
+    });
     let target = storage.address("object");
     let origin = FaultServer::start(move |_| Answer::redirect(&target));
     let failure = read_all(&connect(&origin.address("disk.img")).unwrap()).unwrap_err();
@@ -268,7 +291,8 @@ fn a_renewed_address_with_other_content_is_a_changed_source() {
         _ => Answer::of(request, &new).with("ETag", "\"v2\""),
     });
     let port = storage.port;
-    let origin = FaultServer::start(move |request| Answer::redirect(&format!("http://127.0.0.1:{port}/{}", request.number)));
+    let origin =
+        FaultServer::start(move |request| Answer::redirect(&format!("http://127.0.0.1:{port}/{}", request.number)));
     let failure = read_all(&connect(&origin.address("disk.img")).unwrap()).unwrap_err();
     assert_eq!(failure.code(), Code::SourceChanged);
 }

@@ -20,7 +20,9 @@ fn a_connection_cut_every_few_mebibytes_fetches_every_byte_once() {
     let served = content.clone();
     let server = FaultServer::start(move |request| Answer::of(request, &served).cut_after(2 * MIB));
     // One such cut that were waited for would end this import.
-    let source = connect_with(&server.address("disk.img"), Options { retry_budget: Duration::from_secs(5), ..impatient() }).unwrap();
+    let source =
+        connect_with(&server.address("disk.img"), Options { retry_budget: Duration::from_secs(5), ..impatient() })
+            .unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     assert_eq!((source.fetched_bytes(), source.requests()), (content.len() as u64, 21));
 }
@@ -29,7 +31,9 @@ fn a_connection_cut_every_few_mebibytes_fetches_every_byte_once() {
 fn a_head_that_is_cut_is_completed() {
     let content = pattern(MIB);
     let served = content.clone();
-    let server = FaultServer::start(move |request| if request.number < 3 { Answer::of(request, &served).cut_after(10_000) } else { Answer::of(request, &served) });
+    let server = FaultServer::start(move |request| {
+        if request.number < 3 { Answer::of(request, &served).cut_after(10_000) } else { Answer::of(request, &served) }
+    });
     let source = connect(&server.address("disk.img")).unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     assert_eq!(source.fetched_bytes(), content.len() as u64);
@@ -72,7 +76,8 @@ fn a_server_that_stalls_counts_as_lost_after_the_idle_timeout() {
     let source = connect_with(&server.address("disk.img"), options()).unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     assert_eq!((source.requests(), source.fetched_bytes()), (3, content.len() as u64));
-    let stalled = FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(0, Duration::from_secs(600)));
+    let stalled =
+        FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(0, Duration::from_secs(600)));
     let failure = connect_with(&stalled.address("disk.img"), options()).err().unwrap();
     assert_eq!(failure.code(), Code::SourceTimeout);
     assert!(failure.what().contains("no byte came for 0.3 s"), "{failure}");
@@ -82,16 +87,25 @@ fn a_server_that_stalls_counts_as_lost_after_the_idle_timeout() {
 fn a_drip_is_slow_but_not_lost() {
     let content = pattern(70_000);
     let served = content.clone();
-    let server = FaultServer::start(move |request| Answer::of(request, &served).pause_after(1, Duration::from_millis(400)));
-    let source = connect_with(&server.address("disk.img"), Options { idle_timeout: Duration::from_secs(2), ..impatient() }).unwrap();
+    let server =
+        FaultServer::start(move |request| Answer::of(request, &served).pause_after(1, Duration::from_millis(400)));
+    let source =
+        connect_with(&server.address("disk.img"), Options { idle_timeout: Duration::from_secs(2), ..impatient() })
+            .unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     assert_eq!(source.requests(), 2);
 }
 
 #[test]
 fn the_total_timeout_is_final() {
-    let server = FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(100, Duration::from_secs(600)));
-    let options = Options { total_timeout: Some(Duration::from_millis(500)), retry_budget: Duration::from_secs(600), idle_timeout: Duration::from_secs(600), ..impatient() };
+    let server =
+        FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(100, Duration::from_secs(600)));
+    let options = Options {
+        total_timeout: Some(Duration::from_millis(500)),
+        retry_budget: Duration::from_secs(600),
+        idle_timeout: Duration::from_secs(600),
+        ..impatient()
+    };
     let failure = connect_with(&server.address("disk.img"), options).err().unwrap();
     assert_eq!(failure.code(), Code::SourceTimeout);
     assert!(failure.what().contains("total time-out of 0.5 s"), "{failure}");
@@ -99,15 +113,18 @@ fn the_total_timeout_is_final() {
 
 #[test]
 fn a_wait_of_any_kind_stops_on_request() {
-    let stalling = FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(0, Duration::from_secs(600)));
+    let stalling =
+        FaultServer::start(|request| Answer::of(request, &pattern(MIB)).pause_after(0, Duration::from_secs(600)));
     let refusing = FaultServer::start(|_| Answer::new("503 Service Unavailable", b"").with("Retry-After", "500"));
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let silent_address = format!("http://127.0.0.1:{}/", silent.local_addr().unwrap().port());
     for address in [stalling.address("x"), refusing.address("x"), silent_address] {
         let cancel = Cancel::new();
-        let patient = Options { idle_timeout: Duration::from_secs(600), retry_budget: Duration::from_secs(600), ..impatient() };
+        let patient =
+            Options { idle_timeout: Duration::from_secs(600), retry_budget: Duration::from_secs(600), ..impatient() };
         let (given, to) = (cancel.clone(), address.clone());
-        let waiting = std::thread::spawn(move || HttpSource::connect(to.parse().unwrap(), patient, given).err().unwrap());
+        let waiting =
+            std::thread::spawn(move || HttpSource::connect(to.parse().unwrap(), patient, given).err().unwrap());
         std::thread::sleep(Duration::from_millis(200));
         cancel.cancel();
         assert_eq!(waiting.join().unwrap().code(), Code::Cancelled, "{address}");
@@ -121,7 +138,11 @@ fn the_budget_is_one_for_all_readers_and_begins_anew_with_each_new_byte() {
     // Every other request is refused; each answer brings half a mebibyte.
     let server = FaultServer::start(move |request| {
         let is_refused = request.number > 0 && refusals.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
-        if is_refused { Answer::new("500 Internal Server Error", b"") } else { Answer::of(request, &served).cut_after(MIB / 2) }
+        if is_refused {
+            Answer::new("500 Internal Server Error", b"")
+        } else {
+            Answer::of(request, &served).cut_after(MIB / 2)
+        }
     });
     let source = connect(&server.address("disk.img")).unwrap();
     std::thread::scope(|scope| {

@@ -12,11 +12,18 @@ use crate::support::{assert_same, connect, connect_with, impatient, pattern, rea
 const MIB: usize = 1 << 20;
 
 fn plain() -> Server {
-    Server::nginx(|port| format!("server {{ listen 127.0.0.1:{port}; location /sequential/ {{ max_ranges 0; }} location /page/ {{ default_type text/html; }} }}"))
+    Server::nginx(|port| {
+        format!(
+            "server {{ listen 127.0.0.1:{port}; location /sequential/ {{ max_ranges 0; }} location /page/ {{ default_type text/html; }} }}"
+        )
+    })
 }
 
 fn login(user: &str, password: &str) -> Options {
-    Options { credentials: Some(Credentials { user: Secret::new(user), password: Secret::new(password) }), ..impatient() }
+    Options {
+        credentials: Some(Credentials { user: Secret::new(user), password: Secret::new(password) }),
+        ..impatient()
+    }
 }
 
 #[test]
@@ -39,7 +46,14 @@ fn any_range_reads_as_the_file_has_it_and_fetches_nothing_twice() {
     let server = plain();
     let content = pattern(3 * MIB + 5);
     let source = connect(&server.put("disk.img", &content)).unwrap();
-    for range in [MIB..2 * MIB, 65_535..65_537, 0..content.len(), content.len() - 1..content.len() + 100, 7..7, content.len()..content.len() + 1] {
+    for range in [
+        MIB..2 * MIB,
+        65_535..65_537,
+        0..content.len(),
+        content.len() - 1..content.len() + 100,
+        7..7,
+        content.len()..content.len() + 1,
+    ] {
         let expected = &content[range.start..range.end.min(content.len())];
         assert_same(&read(&source, range.start as u64..range.end as u64).unwrap(), expected);
     }
@@ -96,7 +110,7 @@ fn a_missing_file_is_reported_at_once_with_its_address() {
     assert_eq!(failure.code(), Code::SourceNotFound);
     assert_eq!(failure.place().unwrap(), server.address("absent.img") + "?…");
     assert!(!failure.is_transient() && failure.what().contains("404"), "{failure}");
-    assert_eq!(server.log().lines().count(), 1);
+    assert_eq!(server.stop().lines().count(), 1);
 }
 
 #[test]
@@ -108,9 +122,16 @@ fn a_web_page_is_only_warned_about() {
 
 /// `alice:secret` in crypt's notation, by `openssl passwd`.
 fn protected() -> Server {
-    let hash = std::process::Command::new("openssl").args(["passwd", "-5", "-salt", "salt", "secret"]).output().unwrap().stdout;
-    let server = Server::nginx(|port| format!("server {{ listen 127.0.0.1:{port}; location / {{ auth_basic x; auth_basic_user_file users; }} }}"));
-    std::fs::write(server.directory.path().join("users"), format!("alice:{}", String::from_utf8(hash).unwrap())).unwrap();
+    let hash = std::process::Command::new("openssl")
+        .args(["passwd", "-5", "-salt", "salt", "secret"])
+        .output()
+        .unwrap()
+        .stdout;
+    let server = Server::nginx(|port| {
+        format!("server {{ listen 127.0.0.1:{port}; location / {{ auth_basic x; auth_basic_user_file users; }} }}")
+    });
+    std::fs::write(server.directory.path().join("users"), format!("alice:{}", String::from_utf8(hash).unwrap()))
+        .unwrap();
     server
 }
 
@@ -135,17 +156,22 @@ fn a_password_opens_what_is_closed_without_it() {
 #[test]
 fn redirects_are_followed_once_and_the_end_is_pinned() {
     let server = Server::nginx(|port| {
-        format!("server {{ listen 127.0.0.1:{port}; location = /latest {{ return 302 /hop; }} location = /hop {{ return 307 http://127.0.0.1:{port}/disk.img; }} }}")
+        format!(
+            "server {{ listen 127.0.0.1:{port}; location = /latest {{ return 302 /hop; }} location = /hop {{ return 307 http://127.0.0.1:{port}/disk.img; }} }}"
+        )
     });
     let content = pattern(8 * MIB);
     server.put("disk.img", &content);
     let source = connect(&server.address("latest")).unwrap();
     for part in 0..8 {
-        assert_same(&read(&source, (part * MIB) as u64..((part + 1) * MIB) as u64).unwrap(), &content[part * MIB..(part + 1) * MIB]);
+        assert_same(
+            &read(&source, (part * MIB) as u64..((part + 1) * MIB) as u64).unwrap(),
+            &content[part * MIB..(part + 1) * MIB],
+        );
     }
     assert_eq!((source.redirects_resolved(), source.requests()), (1, 11));
-    assert_eq!(server.log().matches("/latest").count(), 1);
     assert_eq!(source.name(), server.address("latest"));
+    assert_eq!(server.stop().matches("/latest").count(), 1);
 }
 
 #[test]
@@ -154,7 +180,7 @@ fn redirects_in_a_circle_end() {
     let failure = connect(&server.address("disk.img")).err().unwrap();
     assert_eq!(failure.code(), Code::SourceHttp);
     assert!(failure.what().contains("10 redirects"), "{failure}");
-    assert_eq!(server.log().lines().count(), 11);
+    assert_eq!(server.stop().lines().count(), 11);
 }
 
 #[test]
@@ -164,7 +190,10 @@ fn passwords_and_headers_stay_behind_when_a_redirect_leaves_the_host_or_port() {
     let elsewhere = FaultServer::start(move |request| Answer::of(request, &served));
     let target = elsewhere.address("disk.img");
     let origin = FaultServer::start(move |_| Answer::redirect(&target));
-    let options = Options { headers: vec![Header::parse("X-Extra: a").unwrap(), Header::parse_secret("X-Token: hunter2").unwrap()], ..login("alice", "secret") };
+    let options = Options {
+        headers: vec![Header::parse("X-Extra: a").unwrap(), Header::parse_secret("X-Token: hunter2").unwrap()],
+        ..login("alice", "secret")
+    };
     let source = connect_with(&origin.address("disk.img"), options).unwrap();
     assert_same(&read_all(&source).unwrap(), &content);
     let sent = &origin.seen()[0];
@@ -172,7 +201,10 @@ fn passwords_and_headers_stay_behind_when_a_redirect_leaves_the_host_or_port() {
     assert_eq!((sent.header("x-extra"), sent.header("x-token")), (Some("a"), Some("hunter2")));
     assert_eq!(elsewhere.seen().len(), 2);
     for request in elsewhere.seen() {
-        assert!(["authorization", "x-extra", "x-token"].iter().all(|name| request.header(name).is_none()), "{request:?}");
+        assert!(
+            ["authorization", "x-extra", "x-token"].iter().all(|name| request.header(name).is_none()),
+            "{request:?}"
+        );
     }
 }
 
@@ -230,7 +262,10 @@ fn the_policy_stops_addresses_names_and_redirects() {
 fn a_port_nobody_listens_on_and_a_name_nobody_has_are_told_apart() {
     let refused = connect(&format!("http://127.0.0.1:{}/", free_port())).err().unwrap();
     assert_eq!(refused.code(), Code::SourceUnreachable);
-    assert!(refused.what().contains("connection refused") && refused.what().contains("given up after 1 s"), "{refused}");
+    assert!(
+        refused.what().contains("connection refused") && refused.what().contains("given up after 1 s"),
+        "{refused}"
+    );
     assert!(refused.is_transient());
     let unknown = connect("http://no-such-host.invalid/disk.img").err().unwrap();
     assert_eq!(unknown.code(), Code::SourceUnreachable);

@@ -66,7 +66,8 @@ fn a_proxy_that_wants_a_login_gets_it_or_says_so() {
 #[test]
 fn a_proxy_that_is_not_there_is_named() {
     let port = free_port();
-    let failure = connect_with("http://example.com/", through(&format!("http://u:hunter2@127.0.0.1:{port}"), "")).err().unwrap();
+    let failure =
+        connect_with("http://example.com/", through(&format!("http://u:hunter2@127.0.0.1:{port}"), "")).err().unwrap();
     assert_eq!(failure.code(), Code::SourceUnreachable);
     assert!(failure.what().contains(&format!("the proxy 127.0.0.1 port {port}")), "{failure}");
     assert!(!format!("{failure:?}").contains("hunter2"));

@@ -69,7 +69,8 @@ fn a_server_that_speaks_no_tls_is_told_from_a_bad_certificate() {
 #[test]
 fn a_bundle_without_a_certificate_is_refused_by_its_name() {
     for pem in [&b""[..], b"no certificate", b"-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n"] {
-        let options = Options { authorities: vec![Authorities { name: "bundle.pem".into(), pem: pem.to_vec() }], ..impatient() };
+        let options =
+            Options { authorities: vec![Authorities { name: "bundle.pem".into(), pem: pem.to_vec() }], ..impatient() };
         let failure = connect_with("https://127.0.0.1:1/", options).err().unwrap();
         assert_eq!((failure.code(), failure.place()), (Code::Usage, Some("bundle.pem")));
     }
@@ -79,7 +80,11 @@ fn a_bundle_without_a_certificate_is_refused_by_its_name() {
 fn a_server_that_never_answers_the_handshake_runs_into_the_connect_timeout() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = format!("https://127.0.0.1:{}/", silent.local_addr().unwrap().port());
-    let options = Options { connect_timeout: Duration::from_millis(200), retry_budget: Duration::from_millis(300), ..impatient() };
+    let options = Options {
+        connect_timeout: Duration::from_millis(200),
+        retry_budget: Duration::from_millis(300),
+        ..impatient()
+    };
     let failure = connect_with(&address, options).err().unwrap();
     assert_eq!(failure.code(), Code::SourceTimeout);
     assert!(failure.what().contains("connect time-out"), "{failure}");

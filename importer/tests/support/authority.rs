@@ -13,7 +13,8 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Self {
         let authority = Self { directory: TempDir::new().unwrap() };
-        authority.openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority");
+        authority
+            .openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority");
         authority
     }
 
@@ -25,7 +26,8 @@ impl Authority {
     /// Signs a server certificate for `names` (openssl's notation) that is valid from now for `days`, which may be
     /// over already. Returns the lines of nginx that use it.
     pub(crate) fn sign(&self, file: &str, names: &str, days: i32) -> String {
-        std::fs::write(self.path("extensions"), format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\n")).unwrap();
+        std::fs::write(self.path("extensions"), format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\n"))
+            .unwrap();
         self.openssl(&format!("req -newkey rsa:2048 -nodes -keyout {file}.key -out {file}.csr -subj /CN={file}"));
         self.openssl(&format!("x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {file}.pem -days {days} -extfile extensions"));
         self.lines(file)
@@ -47,7 +49,11 @@ impl Authority {
     }
 
     fn openssl(&self, arguments: &str) {
-        let done = Command::new("openssl").args(arguments.split(' ')).current_dir::<&Path>(self.directory.path()).output().unwrap();
+        let done = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir::<&Path>(self.directory.path())
+            .output()
+            .unwrap();
         assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
     }
 }

@@ -58,7 +58,9 @@ impl Answer {
                 let value = format!("bytes {}-{}/{}", range.start, range.end - 1, content.len());
                 Self::new("206 Partial Content", &content[range]).with("Content-Range", &value)
             }
-            None if request.header("range").is_some() && current => Self::new("416 Range Not Satisfiable", b"").with("Content-Range", &format!("bytes */{}", content.len())),
+            None if request.header("range").is_some() && current => {
+                Self::new("416 Range Not Satisfiable", b"").with("Content-Range", &format!("bytes */{}", content.len()))
+            }
             None => Self::new("200 OK", content),
         };
         answer = answer.with("ETag", TAG).with("Accept-Ranges", "bytes");
@@ -151,7 +153,8 @@ pub(crate) struct FaultServer {
 impl FaultServer {
     pub(crate) fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let server = Self { port: listener.local_addr().unwrap().port(), seen: Arc::default(), connections: Arc::default() };
+        let server =
+            Self { port: listener.local_addr().unwrap().port(), seen: Arc::default(), connections: Arc::default() };
         let (seen, connections, answer) = (Arc::clone(&server.seen), Arc::clone(&server.connections), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -179,7 +182,11 @@ impl FaultServer {
     }
 }
 
-fn converse(mut stream: TcpStream, seen: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request) -> Answer) -> std::io::Result<()> {
+fn converse(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    answer: &dyn Fn(&Request) -> Answer,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BufReader::new(stream.try_clone()?);
     while let Some(mut request) = receive(&mut input)? {
@@ -209,6 +216,9 @@ fn receive(input: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     }
     let mut words = lines[0].split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap(), words.next().unwrap());
-    let headers = lines[1..].iter().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+    let headers = lines[1..]
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
     Ok(Some(Request { number: 0, method, path, headers: headers.collect() }))
 }

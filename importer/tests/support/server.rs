@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// A server that ends with this value.
@@ -39,7 +40,10 @@ impl Server {
     pub(crate) fn tinyproxy(login: Option<&str>) -> Self {
         start(TempDir::new().unwrap(), |port, at| {
             let login = login.map_or(String::new(), |login| format!("BasicAuth {login}\n"));
-            let text = format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nLogFile \"{}/log\"\nLogLevel Connect\n{login}", at.display());
+            let text = format!(
+                "Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nLogFile \"{}/log\"\nLogLevel Connect\n{login}",
+                at.display()
+            );
             let mut command = Command::new("tinyproxy");
             command.arg("-d").arg("-c").arg(write(format!("{}/tinyproxy.conf", at.display()), &text));
             command
@@ -58,10 +62,16 @@ impl Server {
         format!("http://127.0.0.1:{}/{name}", self.port)
     }
 
-    /// The access log (nginx) or log (tinyproxy) so far.
+    /// What tinyproxy has logged so far: each request before it is answered.
     pub(crate) fn log(&self) -> String {
-        let read = |name: &str| std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default();
-        read("access.log") + &read("log")
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// Stops nginx and returns what it logged: one line for each request, some written only after the answer.
+    pub(crate) fn stop(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::QUIT).unwrap();
+        self.child.wait().unwrap();
+        std::fs::read_to_string(self.directory.path().join("access.log")).unwrap()
     }
 }
 
@@ -85,7 +95,9 @@ fn start(directory: TempDir, command: impl Fn(u16, &Path) -> Command) -> Server 
         let mut command = command(port, directory.path());
         let program = command.get_program().display().to_string();
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("the tests need {program} (apt-get install nginx-light tinyproxy): {error}"));
+        let mut child = spawned.unwrap_or_else(|error| {
+            panic!("the tests need {program} (apt-get install nginx-light tinyproxy): {error}")
+        });
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(10) && child.try_wait().unwrap().is_none() {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {

@@ -69,11 +69,22 @@ impl Journal {
     ///
     /// # Errors
     /// The target refuses; what was recorded before still holds.
-    pub fn store(&self, target: &dyn Target, phase: Phase, done: &Done, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    pub fn store(
+        &self,
+        target: &dyn Target,
+        phase: Phase,
+        done: &Done,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Failure> {
         let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
         *sequence += 1;
-        let record =
-            Record { identity: self.identity, sequence: *sequence, phase, done: done.clone(), checkpoint: checkpoint.clone() };
+        let record = Record {
+            identity: self.identity,
+            sequence: *sequence,
+            phase,
+            done: done.clone(),
+            checkpoint: checkpoint.clone(),
+        };
         // The record that says "finishing" stands at 0: the block at 4 KiB is overwritten while it still counts.
         let index = if phase == Phase::Finishing { 0 } else { *sequence % 2 };
         let file = target.records();

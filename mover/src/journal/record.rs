@@ -106,7 +106,8 @@ impl Record {
     #[must_use]
     pub fn decode(block: &[u8; RECORD]) -> Option<Self> {
         let digest = blake3::hash(&block[..DIGEST]);
-        if !is_record(block) || number::<4>(block, 8)? != u64::from(VERSION) || digest.as_bytes()[..] != block[DIGEST..] {
+        if !is_record(block) || number::<4>(block, 8)? != u64::from(VERSION) || digest.as_bytes()[..] != block[DIGEST..]
+        {
             return None;
         }
         let phase = match block[88] {

@@ -33,7 +33,12 @@ const MAX_PARTS: u64 = (6 << 20) / size_of::<Part>() as u64;
 ///
 /// # Errors
 /// The first failure of any thread.
-pub(crate) fn mapped(engine: &Engine<'_>, volume: &Volume<'_>, walker: Walker, max_encoded: u64) -> Result<(), Failure> {
+pub(crate) fn mapped(
+    engine: &Engine<'_>,
+    volume: &Volume<'_>,
+    walker: Walker,
+    max_encoded: u64,
+) -> Result<(), Failure> {
     engine.with_fetchers(volume, max_encoded, None, |lines| {
         let Lines { tables, fetched_tables, data, work, closed } = lines;
         let planner = Planner {
@@ -156,7 +161,12 @@ impl Planner<'_> {
     }
 
     /// Waits for a table or a closed window. A request that could still grow is sent if fetchers would idle.
-    fn wait(&mut self, fetched_tables: &Receiver<Table>, closed: &Receiver<u64>, for_room: bool) -> Result<(), Failure> {
+    fn wait(
+        &mut self,
+        fetched_tables: &Receiver<Table>,
+        closed: &Receiver<u64>,
+        for_room: bool,
+    ) -> Result<(), Failure> {
         if for_room || self.data.is_empty() {
             self.flush()?;
         }

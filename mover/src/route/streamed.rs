@@ -84,12 +84,18 @@ pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow) -> 
                     let pool = &input_pool;
                     scope.spawn(move || engine.keep(read_ahead(engine, pool, reader, &filled, file_line.as_ref())));
                     engine.stages.decompress.enter();
-                    (Input::Compressed(Decompressor { decoder, slots, current: None, used: 0, offset: 0 }), inner_line, inner)
+                    (
+                        Input::Compressed(Decompressor { decoder, slots, current: None, used: 0, offset: 0 }),
+                        inner_line,
+                        inner,
+                    )
                 }
             };
             let flowing = Flowing { engine, volume, work, fresh: inner_line, input, stream, base: 0, window: None };
             engine.keep(flowing.run().map(|size| flowed.virtual_size = size));
-            let hex = |thread: Option<std::thread::ScopedJoinHandle<'_, String>>| thread.and_then(|thread| thread.join().ok());
+            let hex = |thread: Option<std::thread::ScopedJoinHandle<'_, String>>| {
+                thread.and_then(|thread| thread.join().ok())
+            };
             (flowed.file, flowed.inner) = (hex(file), hex(inner));
         });
     })?;
@@ -165,7 +171,8 @@ impl Decompressor {
             let Some(slot) = &self.current else { continue };
             let refused = |error| codec_failure(&error, engine.source.name(), self.offset);
             let input = &slot[self.used..];
-            let step = engine.stages.decompress.work(|| self.decoder.step(input, &mut buf[filled..])).map_err(refused)?;
+            let step =
+                engine.stages.decompress.work(|| self.decoder.step(input, &mut buf[filled..])).map_err(refused)?;
             // An empty slot is the end of the file; the decoder may still hold decoded bytes.
             if slot.is_empty() && step.produced == 0 {
                 self.decoder.finish().map_err(|error| codec_failure(&error, engine.source.name(), self.offset))?;

@@ -54,8 +54,11 @@ impl BlockTarget {
         // O_EXCL on a device: fails while it is mounted, part of another device, or being imported to.
         open.read(true).write(true).custom_flags(libc::O_EXCL);
         let mut device = open.open(&path).map_err(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => Failure::new(Code::TargetBusy, "the device is in use: mounted, part of another device, or being imported to")
-                .at(path.display().to_string()),
+            Some(libc::EBUSY) => Failure::new(
+                Code::TargetBusy,
+                "the device is in use: mounted, part of another device, or being imported to",
+            )
+            .at(path.display().to_string()),
             _ => failed("open the device", &path, &error),
         })?;
         let size = device.seek(SeekFrom::End(0)).map_err(|error| failed("ask for the device's size", &path, &error))?;
@@ -122,7 +125,9 @@ impl BlockTarget {
             match fallocate(&self.device, mode | FallocateFlags::KEEP_SIZE, at, len) {
                 Ok(()) => at += len,
                 Err(Errno::OPNOTSUPP | Errno::NODEV | Errno::INVAL | Errno::NOSYS) => return Ok(Zeroed::NotSupported),
-                Err(error) => return Err(failed(&format!("zero {len} bytes at offset {at}"), self.path(), &error.into())),
+                Err(error) => {
+                    return Err(failed(&format!("zero {len} bytes at offset {at}"), self.path(), &error.into()));
+                }
             }
         }
         Ok(Zeroed::Yes)
@@ -130,7 +135,8 @@ impl BlockTarget {
 
     /// Zeroes what lies past the image where that is cheap; a former tenant's bytes are a leak.
     fn zero_beyond(&self, image: u64, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure> {
-        let beyond = image.next_multiple_of(4096).min(self.size)..self.size - (self.withheld[1].end - self.withheld[1].start);
+        let beyond =
+            image.next_multiple_of(4096).min(self.size)..self.size - (self.withheld[1].end - self.withheld[1].start);
         if beyond.start >= beyond.end || self.options.preallocation == Preallocation::Full {
             return Ok(());
         }

@@ -72,7 +72,8 @@ impl FileTarget {
         }
         let available = free_space(self.path())?;
         if available < size {
-            let what = format!("{} preallocation needs {size} bytes, {available} are free", self.options.preallocation.name());
+            let what =
+                format!("{} preallocation needs {size} bytes, {available} are free", self.options.preallocation.name());
             return Err(Failure::new(Code::TargetNoSpace, what).at(self.path().display().to_string()));
         }
         if self.options.preallocation == Preallocation::Falloc {
@@ -95,7 +96,9 @@ impl FileTarget {
         let flags = if self.options.force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let renamed = match renameat_with(CWD, &self.partial, CWD, self.path(), flags) {
             // A file system without the flag: the name was free when the import began.
-            Err(Errno::INVAL | Errno::NOSYS) => renameat_with(CWD, &self.partial, CWD, self.path(), RenameFlags::empty()),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                renameat_with(CWD, &self.partial, CWD, self.path(), RenameFlags::empty())
+            }
             renamed => renamed,
         };
         renamed.map_err(|error| match error {
@@ -114,7 +117,8 @@ impl FileTarget {
 
 impl Disk for FileTarget {
     fn read(&self, at: u64, buf: &mut [u8]) -> Result<(), Failure> {
-        read_padded(&self.data, at, buf).map_err(|error| failed(&format!("read back offset {at}"), &self.partial, &error))
+        read_padded(&self.data, at, buf)
+            .map_err(|error| failed(&format!("read back offset {at}"), &self.partial, &error))
     }
 }
 

@@ -12,8 +12,8 @@ mod signature;
 mod writeback;
 
 pub use block::BlockTarget;
-pub use file::{FileTarget, free_space};
 pub(crate) use file::read_padded;
+pub use file::{FileTarget, free_space};
 pub use open::{Opened, open};
 
 use std::fs::File;

@@ -28,7 +28,10 @@ pub fn open(mut options: Options) -> Result<Opened, Failure> {
         Ok(found) if found.file_type().is_block_device() => Ok(Box::new(BlockTarget::open(options)?)),
         Ok(found) if found.is_file() && options.force => Ok(Box::new(FileTarget::open(options)?)),
         Ok(found) if found.is_file() => Err(Failure::new(Code::TargetExists, "the target exists already").at(place)),
-        Ok(_) => Err(Failure::new(Code::TargetUnsupported, "the target is neither a regular file nor a block device").at(place)),
+        Ok(_) => {
+            Err(Failure::new(Code::TargetUnsupported, "the target is neither a regular file nor a block device")
+                .at(place))
+        }
     }
 }
 
@@ -48,7 +51,8 @@ fn resolve(path: &Path, force: bool) -> Result<PathBuf, Failure> {
         return Ok(path.to_owned());
     }
     let target = fs::canonicalize(path).map_err(|error| failed("follow the symbolic link", path, &error))?;
-    let names_device = path.starts_with("/dev") && fs::metadata(&target).is_ok_and(|found| found.file_type().is_block_device());
+    let names_device =
+        path.starts_with("/dev") && fs::metadata(&target).is_ok_and(|found| found.file_type().is_block_device());
     if names_device || force {
         return Ok(target);
     }

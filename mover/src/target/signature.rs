@@ -26,6 +26,7 @@ const SIGNATURES: &[(&str, usize, &[u8])] = &[
 
 /// What `head`, the first bytes of a device, shows, if anything known.
 pub(super) fn find(head: &[u8]) -> Option<&'static str> {
-    let here = |&&(_, offset, magic): &&(&str, usize, &[u8])| head.get(offset..).is_some_and(|at| at.starts_with(magic));
+    let here =
+        |&&(_, offset, magic): &&(&str, usize, &[u8])| head.get(offset..).is_some_and(|at| at.starts_with(magic));
     SIGNATURES.iter().find(here).map(|&(name, _, _)| name)
 }

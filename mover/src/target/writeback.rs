@@ -63,7 +63,8 @@ impl Writeback {
             if state.in_flight.len() <= IN_FLIGHT { None } else { state.in_flight.pop_front() }
         };
         for range in oldest.into_iter().flatten() {
-            let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+            let all =
+                libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
             sync_range(file, &range, all)?;
             // Only a hint: a page that stays cached costs memory the kernel can take back.
             let _ = fadvise(file, range.start, std::num::NonZeroU64::new(range.end - range.start), Advice::DontNeed);

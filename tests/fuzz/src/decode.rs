@@ -12,12 +12,7 @@ pub const ENOUGH: usize = 1 << 20;
 ///
 /// # Panics
 /// When a step uses or makes more bytes than it was given, or when steps go on for ever without doing either.
-pub fn decode(
-    decoder: &mut dyn StreamDecoder,
-    input: &[u8],
-    chunk: usize,
-    room: usize,
-) -> Result<Vec<u8>, Error> {
+pub fn decode(decoder: &mut dyn StreamDecoder, input: &[u8], chunk: usize, room: usize) -> Result<Vec<u8>, Error> {
     let (mut used, mut out, mut buffer) = (0, Vec::new(), vec![0; room]);
     while out.len() < ENOUGH {
         let fresh = &input[used..input.len().min(used + chunk)];

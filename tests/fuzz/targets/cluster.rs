@@ -1,7 +1,8 @@
 //! One encoded cluster: the first two bytes choose codec and cluster size, the rest is the encoded data.
 //!
 //! - A decoder that has been used, and may have failed, decodes as a new one does.
-//! - Bytes that follow a stream do not change what it decodes to.
+//! - Bytes that follow zstd frames do not change what they decode to. (A deflate stream may fill the cluster before it
+//!   ends, and then what follows belongs to it.)
 #![no_main]
 
 use codecs::{ClusterCodec, ClusterDecoder};
@@ -19,6 +20,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(first.is_ok(), again.is_ok());
     if first.is_ok() {
         assert!(decoded == cluster);
+    }
+    if first.is_ok() && codec == ClusterCodec::Zstd {
         let followed = [encoded, &[0xff; 100]].concat();
         assert!(ClusterDecoder::new().decode(codec, &followed, &mut cluster).is_ok() && decoded == cluster);
     }

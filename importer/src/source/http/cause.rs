@@ -32,7 +32,10 @@ pub(crate) fn of_request(error: &reqwest::Error, url: &Url, proxy: Option<&Url>)
         return unreachable(format!("cannot resolve {through}{host}: {root}"));
     }
     if error.is_connect() && error.is_timeout() {
-        return Trouble::passing(Failure::new(Code::SourceTimeout, format!("no connection to {through}{host} port {port} within the connect time-out")));
+        return Trouble::passing(Failure::new(
+            Code::SourceTimeout,
+            format!("no connection to {through}{host} port {port} within the connect time-out"),
+        ));
     }
     // The tunnel's error type is private; these are its words.
     if root.contains("proxy authorization required") {
@@ -47,7 +50,11 @@ pub(crate) fn of_request(error: &reqwest::Error, url: &Url, proxy: Option<&Url>)
         return unreachable(format!("cannot connect to {through}{host} port {port}: {}", words(error, &root)));
     }
     let what = format!("{through}{host} closed the connection without an answer: {}", words(error, &root));
-    Trouble::Passing(Passing { failure: Failure::new(Code::SourceUnreachable, what).transient(), retry_after: None, stale: true })
+    Trouble::Passing(Passing {
+        failure: Failure::new(Code::SourceUnreachable, what).transient(),
+        retry_after: None,
+        stale: true,
+    })
 }
 
 /// Says why a body stopped: closed early by the server, or broken underneath.
@@ -55,9 +62,14 @@ pub(crate) fn of_body(error: &reqwest::Error, at: u64, end: Option<u64>) -> Fail
     let end = end.map_or(String::new(), |end| format!(" of {end}"));
     let ended = find::<io::Error>(error).is_none_or(|error| error.kind() == ErrorKind::UnexpectedEof);
     if ended {
-        return Failure::new(Code::SourceTruncated, format!("the server closed the connection at byte {at}{end}")).transient();
+        return Failure::new(Code::SourceTruncated, format!("the server closed the connection at byte {at}{end}"))
+            .transient();
     }
-    Failure::new(Code::SourceUnreachable, format!("the connection broke at byte {at}{end}: {}", words(error, &root(error)))).transient()
+    Failure::new(
+        Code::SourceUnreachable,
+        format!("the connection broke at byte {at}{end}: {}", words(error, &root(error))),
+    )
+    .transient()
 }
 
 /// The innermost error's text.

@@ -49,7 +49,11 @@ impl Clients {
         if let Some(client) = kept.get() {
             return Ok(client);
         }
-        let made = if is_secure { tls::build(|| self.configure(), &self.options) } else { tls::build_plain(self.configure()) }?;
+        let made = if is_secure {
+            tls::build(|| self.configure(), &self.options)
+        } else {
+            tls::build_plain(self.configure())
+        }?;
         Ok(kept.get_or_init(|| made))
     }
 

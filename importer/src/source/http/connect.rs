@@ -63,7 +63,8 @@ fn follow(transport: &Transport, ask: &Ask<'_>) -> Result<Landing, Trouble> {
         }
         url = next;
     }
-    let failure = Failure::new(Code::SourceHttp, format!("more than {MOST_REDIRECTS} redirects")).at(shown(transport.origin()));
+    let failure =
+        Failure::new(Code::SourceHttp, format!("more than {MOST_REDIRECTS} redirects")).at(shown(transport.origin()));
     Err(failure.remedy("the server sends the request in a circle; name the final address").into())
 }
 
@@ -119,7 +120,7 @@ impl Remote {
                 Ok((_, First::NoRanges)) => range = None,
                 Ok((landing, first)) => return Ok(Self::pinned(transport, landing, first)),
                 Err(Trouble::Final(failure) | Trouble::Expired(failure)) => return Err(failure),
-                Err(Trouble::Passing(passing)) => transport.before_retry(&mut backoff, 0, passing)?,
+                Err(Trouble::Passing(passing)) => transport.before_retry(&mut backoff, 0, &passing)?,
             }
         }
     }
@@ -183,14 +184,20 @@ impl Remote {
     }
 
     fn ask(&self, range: &Range<u64>) -> Ask<'_> {
-        if self.facts.ranges { Ask { range: Some(range.clone()), if_range: self.facts.validator() } } else { Ask::default() }
+        if self.facts.ranges {
+            Ask { range: Some(range.clone()), if_range: self.facts.validator() }
+        } else {
+            Ask::default()
+        }
     }
 
     fn accept(&self, url: &Url, response: Response, range: &Range<u64>) -> Result<Body, Trouble> {
         let judged = if self.facts.ranges {
-            response::part(response.status(), response.headers(), range, &self.facts).map(|end| (Some(end - range.start), 0))
+            response::part(response.status(), response.headers(), range, &self.facts)
+                .map(|end| (Some(end - range.start), 0))
         } else {
-            response::whole(response.status(), response.headers(), &self.facts).map(|()| (self.facts.length, range.start))
+            response::whole(response.status(), response.headers(), &self.facts)
+                .map(|()| (self.facts.length, range.start))
         };
         let (length, skip) = judged.map_err(|trouble| explain(&self.transport, url, trouble))?;
         Ok(Body::new(response, length, skip))

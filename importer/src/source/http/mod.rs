@@ -110,7 +110,10 @@ fn warnings(remote: &Remote, options: &Options) -> Vec<String> {
     warn(options.insecure, "Certificates are not checked: anybody on the way can read and change the image.");
     warn(is_plain && has_secrets, "The password or the secret headers travel without encryption (http://).");
     warn(remote.downgraded, "The server redirects from https to http: anybody on the way can change the image.");
-    warn(remote.facts.is_page, "The content type is that of a web page, not of an image: is the address the download itself?");
+    warn(
+        remote.facts.is_page,
+        "The content type is that of a web page, not of an image: is the address the download itself?",
+    );
     warn(
         remote.facts.identity().is_none(),
         "The server sends neither a strong entity tag nor a modification time with a length: an interrupted import starts over.",
@@ -153,8 +156,13 @@ impl Source for HttpSource {
         }
         let body = self.whole.lock().unwrap_or_else(PoisonError::into_inner).take();
         match body {
-            Some(body) if range.start == 0 => Ok(Box::new(HttpReader::new(Arc::clone(&self.remote), range, Some(body)))),
-            _ => Err(Failure::new(Code::Internal, format!("a source without ranges was asked for bytes {}.. but flows once, from 0", range.start))),
+            Some(body) if range.start == 0 => {
+                Ok(Box::new(HttpReader::new(Arc::clone(&self.remote), range, Some(body))))
+            }
+            _ => Err(Failure::new(
+                Code::Internal,
+                format!("a source without ranges was asked for bytes {}.. but flows once, from 0", range.start),
+            )),
         }
     }
 }

@@ -124,11 +124,13 @@ impl Header {
     }
 
     fn read(line: &str, shown: &str) -> Result<Self, Failure> {
-        let refused = |what: &str| Failure::new(Code::Usage, format!("{shown} {what}")).remedy("write a header as `Name: value`");
+        let refused =
+            |what: &str| Failure::new(Code::Usage, format!("{shown} {what}")).remedy("write a header as `Name: value`");
         // A secret is a file's content, and files end in a newline.
         let (name, value) = line.trim().split_once(':').ok_or_else(|| refused("has no colon"))?;
         let name = HeaderName::try_from(name).map_err(|_| refused("has no valid name before the colon"))?;
-        let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| refused("has a value with control characters"))?;
+        let value = HeaderValue::from_bytes(value.trim().as_bytes())
+            .map_err(|_| refused("has a value with control characters"))?;
         if OWN.contains(&name) {
             return Err(refused(&format!("cannot be set: {name} is the importer's own")));
         }
@@ -155,7 +157,16 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_refused() {
-        for line in ["", "no colon", ": value", "Bad Name: x", "X: a\r\nInjected: b", "Range: bytes=0-1", "accept-encoding: gzip", "Connection: close"] {
+        for line in [
+            "",
+            "no colon",
+            ": value",
+            "Bad Name: x",
+            "X: a\r\nInjected: b",
+            "Range: bytes=0-1",
+            "accept-encoding: gzip",
+            "Connection: close",
+        ] {
             assert_eq!(Header::parse(line).unwrap_err().code(), Code::Usage, "{line}");
         }
     }

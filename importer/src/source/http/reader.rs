@@ -165,11 +165,14 @@ impl HttpReader {
     }
 
     /// Gives the lost body up and waits until the next attempt is due.
-    fn recover(&mut self, trouble: Passing) -> Result<(), Failure> {
+    fn recover(&mut self, trouble: &Passing) -> Result<(), Failure> {
         let fresh = self.body.take().map_or(0, |body| body.fresh);
         let facts = &self.remote.facts;
         if !facts.ranges && facts.identity().is_none() {
-            let what = format!("{}; the server has no ranges and nothing to know the content again by, so the download cannot go on", trouble.failure.what());
+            let what = format!(
+                "{}; the server has no ranges and nothing to know the content again by, so the download cannot go on",
+                trouble.failure.what()
+            );
             return Err(Failure::new(trouble.failure.code(), what).at(place(&self.remote, self.at)).transient());
         }
         self.remote.transport.before_retry(&mut self.backoff, fresh, trouble)
@@ -193,8 +196,10 @@ impl Reader for HttpReader {
                     self.end = self.at;
                     return Ok(0);
                 }
-                Err(Trouble::Passing(passing)) => self.recover(passing)?,
-                Err(Trouble::Final(failure) | Trouble::Expired(failure)) => return Err(failure.at(place(&self.remote, self.at))),
+                Err(Trouble::Passing(passing)) => self.recover(&passing)?,
+                Err(Trouble::Final(failure) | Trouble::Expired(failure)) => {
+                    return Err(failure.at(place(&self.remote, self.at)));
+                }
             }
         }
     }

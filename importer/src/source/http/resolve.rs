@@ -49,3 +49,38 @@ impl fmt::Display for Closed {
 }
 
 impl std::error::Error for Closed {}
+
+#[cfg(test)]
+mod tests {
+    use contract::Code;
+    use mover::cancel::Cancel;
+
+    use super::*;
+    use crate::source::HttpSource;
+    use crate::source::http::{Options, ProxyChoice};
+
+    fn resolved(policy: SourcePolicy, proxies: &[&str]) -> Result<usize, String> {
+        let resolver = CheckedResolver::new(policy, proxies.iter().map(ToString::to_string).collect());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = runtime.block_on(resolver.resolve("localhost".parse().unwrap()));
+        found.map(Iterator::count).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_whose_addresses_are_closed_resolves_to_none_unless_it_is_the_proxy() {
+        assert!(resolved(SourcePolicy::allow_all(), &[]).unwrap() > 0);
+        let refused = resolved(SourcePolicy::deny_loopback(), &["proxy"]).unwrap_err();
+        assert!(refused.contains("localhost"), "{refused}");
+        assert!(resolved(SourcePolicy::deny_loopback(), &["localhost"]).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_closed_name_is_reported_as_the_policys_refusal_and_not_tried_again() {
+        let options =
+            Options { policy: SourcePolicy::deny_loopback(), proxy: ProxyChoice::Direct, ..Options::default() };
+        let failure =
+            HttpSource::connect("http://localhost:1/".parse().unwrap(), options, Cancel::new()).err().unwrap();
+        assert_eq!((failure.code(), failure.is_transient()), (Code::SourcePolicy, false));
+        assert!(failure.what().contains("of localhost"), "{failure}");
+    }
+}

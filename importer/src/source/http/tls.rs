@@ -37,8 +37,10 @@ fn unusable(error: &reqwest::Error) -> Failure {
 pub(crate) fn certificates(bundles: &[Authorities]) -> Result<Vec<Certificate>, Failure> {
     let mut all = Vec::new();
     for bundle in bundles {
-        let refused = |what: &str| Failure::new(Code::Usage, format!("the authorities hold {what}")).at(bundle.name.clone());
-        let found = Certificate::from_pem_bundle(&bundle.pem).map_err(|_| refused("a certificate that cannot be read"))?;
+        let refused =
+            |what: &str| Failure::new(Code::Usage, format!("the authorities hold {what}")).at(bundle.name.clone());
+        let found =
+            Certificate::from_pem_bundle(&bundle.pem).map_err(|_| refused("a certificate that cannot be read"))?;
         if found.is_empty() {
             return Err(refused("no certificate in PEM form"));
         }
@@ -52,27 +54,39 @@ pub(crate) fn explain(error: &Error, host: &str) -> Failure {
     let failure = |what: String| Failure::new(Code::SourceTls, what);
     match error {
         Error::InvalidCertificate(reason) => explain_certificate(reason, host),
-        Error::InvalidMessage(_) => failure(format!("{host} does not speak TLS on this port")).remedy("check the port; use http:// if the server has no TLS"),
-        Error::AlertReceived(alert) => failure(format!("{host} refuses the TLS connection: alert {alert:?}")).remedy("check what the server wants of its clients"),
-        other => failure(format!("the TLS handshake with {host} failed: {other}")).remedy("check that the server offers TLS 1.2 or 1.3"),
+        Error::InvalidMessage(_) => failure(format!("{host} does not speak TLS on this port"))
+            .remedy("check the port; use http:// if the server has no TLS"),
+        Error::AlertReceived(alert) => failure(format!("{host} refuses the TLS connection: alert {alert:?}"))
+            .remedy("check what the server wants of its clients"),
+        other => failure(format!("the TLS handshake with {host} failed: {other}"))
+            .remedy("check that the server offers TLS 1.2 or 1.3"),
     }
 }
 
 fn explain_certificate(reason: &CertificateError, host: &str) -> Failure {
     let failure = |what: String| Failure::new(Code::SourceTls, what);
     match reason {
-        CertificateError::UnknownIssuer => failure(format!("the certificate of {host} is signed by an unknown authority")),
+        CertificateError::UnknownIssuer => {
+            failure(format!("the certificate of {host} is signed by an unknown authority"))
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            failure(format!("the certificate of {host} has expired")).remedy("renew the server's certificate; check this machine's clock")
+            failure(format!("the certificate of {host} has expired"))
+                .remedy("renew the server's certificate; check this machine's clock")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             failure(format!("the certificate of {host} is not valid yet")).remedy("check this machine's clock")
         }
         CertificateError::NotValidForName => wrong_name(host, ""),
-        CertificateError::NotValidForNameContext { presented, .. } => wrong_name(host, &format!(", only for {}", presented.join(", "))),
-        CertificateError::Revoked => failure(format!("the certificate of {host} is revoked")).remedy("renew the server's certificate"),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            wrong_name(host, &format!(", only for {}", presented.join(", ")))
+        }
+        CertificateError::Revoked => {
+            failure(format!("the certificate of {host} is revoked")).remedy("renew the server's certificate")
+        }
         // An authority's certificate used as the server's own is what `openssl req -x509` makes; the variant is webpki's.
-        other if format!("{other:?}").contains("CaUsedAsEndEntity") => failure(format!("the certificate of {host} is self-signed")),
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            failure(format!("the certificate of {host} is self-signed"))
+        }
         other => failure(format!("the certificate of {host} is refused: {other}")),
     }
 }

@@ -68,8 +68,15 @@ pub(crate) struct Transport {
 impl Transport {
     /// Sets up runtime and client for a source at `origin`; nothing is sent yet.
     pub(crate) fn new(origin: Url, options: &Options, cancel: Cancel) -> Result<Self, Failure> {
-        let internal = |error: std::io::Error| Failure::new(Code::Internal, format!("cannot start the threads of the source: {error}"));
-        let runtime = Builder::new_multi_thread().worker_threads(WORKERS).max_blocking_threads(CONNECTIONS).thread_name("source-io").enable_all().build();
+        let internal = |error: std::io::Error| {
+            Failure::new(Code::Internal, format!("cannot start the threads of the source: {error}"))
+        };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(CONNECTIONS)
+            .thread_name("source-io")
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(internal)?;
         Ok(Self {
             handle: runtime.handle().clone(),
@@ -125,7 +132,10 @@ impl Transport {
                 Ok(response)
             }
             Some(Err(error)) => Err(cause::of_request(&error, url, proxy)),
-            None => Err(Trouble::passing(Failure::new(Code::SourceTimeout, format!("no answer within {} s", self.idle_timeout.as_secs())))),
+            None => Err(Trouble::passing(Failure::new(
+                Code::SourceTimeout,
+                format!("no answer within {} s", self.idle_timeout.as_secs()),
+            ))),
         }
     }
 
@@ -156,7 +166,7 @@ impl Transport {
     }
 
     /// Waits before the next attempt, or gives up with the last cause.
-    pub(crate) fn before_retry(&self, backoff: &mut Backoff, delivered: u64, trouble: Passing) -> Result<(), Failure> {
+    pub(crate) fn before_retry(&self, backoff: &mut Backoff, delivered: u64, trouble: &Passing) -> Result<(), Failure> {
         let (left, limit) = {
             let mut outage = self.outage();
             (outage.left(Instant::now()), outage.limit())
@@ -164,10 +174,16 @@ impl Transport {
         let loss = if trouble.stale && delivered == 0 { Loss::Stale } else { Loss::After(delivered) };
         let asked = trouble.retry_after.map(|after| after.delay(seconds_since_1970())).unwrap_or_default();
         if left.is_zero() {
-            return Err(give_up(&trouble.failure, &format!("given up after {} s without progress", limit.as_secs_f64())));
+            return Err(give_up(
+                &trouble.failure,
+                &format!("given up after {} s without progress", limit.as_secs_f64()),
+            ));
         }
         if asked > left {
-            return Err(give_up(&trouble.failure, &format!("it asks for a wait of {} s, more than the retry budget has left", asked.as_secs())));
+            return Err(give_up(
+                &trouble.failure,
+                &format!("it asks for a wait of {} s, more than the retry budget has left", asked.as_secs()),
+            ));
         }
         self.sleep(backoff.delay(loss, jitter()).max(asked).min(left))
     }
@@ -176,9 +192,10 @@ impl Transport {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.cancel.check()?;
         match self.total_timeout {
-            Some(limit) if self.begun.elapsed() >= limit => {
-                Err(Failure::new(Code::SourceTimeout, format!("the total time-out of {} s has passed", limit.as_secs_f64())))
-            }
+            Some(limit) if self.begun.elapsed() >= limit => Err(Failure::new(
+                Code::SourceTimeout,
+                format!("the total time-out of {} s has passed", limit.as_secs_f64()),
+            )),
             _ => Ok(()),
         }
     }
@@ -253,7 +270,8 @@ fn user_headers(options: &Options) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for own in &options.headers {
         if own.name == header::AUTHORIZATION && options.credentials.is_some() {
-            return Err(Failure::new(Code::Usage, "both a user with a password and an authorization header are given").remedy("give one of them"));
+            return Err(Failure::new(Code::Usage, "both a user with a password and an authorization header are given")
+                .remedy("give one of them"));
         }
         headers.append(own.name.clone(), own.value.clone());
     }

@@ -124,7 +124,9 @@ mod tests {
         for unit in &units {
             assert!(unit.host.start <= at && unit.host.end > at, "{unit:?} after {at}");
             assert!(unit.host.end - unit.host.start <= 1 << 19);
-            assert!(unit.parts.iter().all(|part| part.host >= unit.host.start && part.host_range().end <= unit.host.end));
+            assert!(
+                unit.parts.iter().all(|part| part.host >= unit.host.start && part.host_range().end <= unit.host.end)
+            );
             at = unit.host.end;
         }
         assert_eq!(at, len);
@@ -138,7 +140,10 @@ mod tests {
         let units = units(vec![data(0, 4 << 20, 0), data(1 << 20, 1 << 20, 1 << 30)], 4 << 20);
         let starts: Vec<_> = units.iter().flat_map(|unit| &unit.parts).map(|part| part.host).collect();
         assert!(starts.is_sorted(), "{starts:?}");
-        assert_eq!(units.iter().flat_map(|unit| &unit.parts).map(|part| u64::from(part.guest_len)).sum::<u64>(), 5 << 20);
+        assert_eq!(
+            units.iter().flat_map(|unit| &unit.parts).map(|part| u64::from(part.guest_len)).sum::<u64>(),
+            5 << 20
+        );
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub(crate) enum Hashed {
 /// A table's place in the file and the digest of what the map was built from.
 type Seen = (Range<u64>, blake3::Hash);
 
+/// A whole map, and its tables in host order.
+type Collected = (Vec<Extent>, Vec<Seen>);
+
 /// Moves the disk behind `walker` to `volume` and returns the file's digest.
 ///
 /// # Errors
@@ -87,7 +90,8 @@ pub(crate) fn hashed(
     };
     engine.with_fetchers(volume, max_encoded, Some(Box::new(tap)), |lines| {
         let Some((extents, tables)) = collect(engine, walker, &lines, hashing.head)? else { return Ok(()) };
-        let mut planner = Planner::new(engine, volume, lines, Cutter::new(extents, engine.pool.slot_size(), hashing.file_len));
+        let mut planner =
+            Planner::new(engine, volume, lines, Cutter::new(extents, engine.pool.slot_size(), hashing.file_len));
         let Some(state) = planner.take_up(hashing, &tables)? else {
             outcome = Hashed::CheckpointRefused;
             return Ok(());
@@ -101,12 +105,7 @@ pub(crate) fn hashed(
 
 /// Builds the whole map and returns its extents in host order, with what each table looked like; `None` if they are too
 /// many.
-fn collect(
-    engine: &Engine<'_>,
-    mut walker: Walker,
-    lines: &Lines,
-    head: &[u8],
-) -> Result<Option<(Vec<Extent>, Vec<Seen>)>, Failure> {
+fn collect(engine: &Engine<'_>, mut walker: Walker, lines: &Lines, head: &[u8]) -> Result<Option<Collected>, Failure> {
     let mut tables = vec![(0..head.len() as u64, blake3::hash(head))];
     let mut extents = Vec::new();
     let mut wants = Vec::new();

@@ -67,7 +67,8 @@ impl Facts {
     }
 
     fn of(headers: &HeaderMap) -> Self {
-        let tag = text(headers, header::ETAG).filter(|tag| tag.len() <= LONGEST_TAG && tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'));
+        let tag = text(headers, header::ETAG)
+            .filter(|tag| tag.len() <= LONGEST_TAG && tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"'));
         let kind = text(headers, header::CONTENT_TYPE).unwrap_or("").to_ascii_lowercase();
         Self {
             tag: tag.map(str::to_owned),
@@ -128,7 +129,12 @@ pub(crate) fn part(status: StatusCode, headers: &HeaderMap, asked: &Range<u64>, 
     }
     if status == StatusCode::OK {
         let same = now.validator().is_some() && now.validator() == facts.validator();
-        return Err(if same || facts.validator().is_none() { ranges_given_up() } else { changed("the server sends it anew from its start") }.into());
+        return Err(if same || facts.validator().is_none() {
+            ranges_given_up()
+        } else {
+            changed("the server sends it anew from its start")
+        }
+        .into());
     }
     if status != StatusCode::PARTIAL_CONTENT {
         return Err(unexpected(status).into());
@@ -165,7 +171,8 @@ fn changed(how: &str) -> Failure {
 }
 
 fn ranges_given_up() -> Failure {
-    Failure::new(Code::SourceHttp, "the server no longer serves ranges: it answers 200 with the whole content").transient()
+    Failure::new(Code::SourceHttp, "the server no longer serves ranges: it answers 200 with the whole content")
+        .transient()
 }
 
 fn unexpected(status: StatusCode) -> Failure {
@@ -176,7 +183,10 @@ fn out_of_range(headers: &HeaderMap, asked: &Range<u64>, facts: &Facts) -> Resul
     let total = content_range(headers)?.and_then(|range| range.total);
     Ok(match (total, facts.length) {
         (Some(now), Some(before)) if now != before => changed(&format!("its length was {before}, now it is {now}")),
-        _ => Failure::new(Code::SourceHttp, format!("the server answers 416 to bytes {}-{}, which it said it has", asked.start, asked.end - 1)),
+        _ => Failure::new(
+            Code::SourceHttp,
+            format!("the server answers 416 to bytes {}-{}, which it said it has", asked.start, asked.end - 1),
+        ),
     })
 }
 
@@ -185,13 +195,17 @@ fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), Trouble> 
     let failure = |code| Failure::new(code, format!("the server answers {status}"));
     match status.as_u16() {
         200..=299 => Ok(()),
-        407 => Err(Failure::new(Code::SourceDenied, format!("the proxy answers {status}")).remedy("give the proxy's user and password in its address").into()),
-        408 | 425 | 429 | 500..=599 => {
-            Err(Trouble::Passing(Passing { failure: failure(Code::SourceHttp).transient(), retry_after: retry_after(headers), stale: false }))
-        }
+        407 => Err(Failure::new(Code::SourceDenied, format!("the proxy answers {status}"))
+            .remedy("give the proxy's user and password in its address")
+            .into()),
+        408 | 425 | 429 | 500..=599 => Err(Trouble::Passing(Passing {
+            failure: failure(Code::SourceHttp).transient(),
+            retry_after: retry_after(headers),
+            stale: false,
+        })),
         401 | 403 => Err(Trouble::Expired(failure(Code::SourceDenied))),
         404 | 410 => Err(Trouble::Expired(failure(Code::SourceNotFound))),
-        300..=399 | 400 => Err(Trouble::Expired(failure(Code::SourceHttp))),
+        300..=400 => Err(Trouble::Expired(failure(Code::SourceHttp))),
         _ => Err(failure(Code::SourceHttp).into()),
     }
 }
@@ -201,15 +215,25 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Failure> {
     match text(headers, header::CONTENT_ENCODING) {
         None => Ok(()),
         Some(encoding) if encoding.trim().is_empty() || encoding.eq_ignore_ascii_case("identity") => Ok(()),
-        Some(encoding) => Err(Failure::new(Code::SourceHttp, format!("the server sends content-encoding {encoding:?} although only identity was accepted"))
-            .remedy("switch off on-the-fly compression for images at the server")),
+        Some(encoding) => Err(Failure::new(
+            Code::SourceHttp,
+            format!("the server sends content-encoding {encoding:?} although only identity was accepted"),
+        )
+        .remedy("switch off on-the-fly compression for images at the server")),
     }
 }
 
 /// The range of a 206, which must begin where it was asked to and must not go beyond.
 fn part_of(headers: &HeaderMap, asked: &Range<u64>) -> Result<(Range<u64>, u64), Failure> {
-    let lie = |what: &str| Failure::new(Code::SourceHttp, format!("the server answers bytes {}-{} with {what}", asked.start, asked.end - 1));
-    if text(headers, header::CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/byteranges")) {
+    let lie = |what: &str| {
+        Failure::new(
+            Code::SourceHttp,
+            format!("the server answers bytes {}-{} with {what}", asked.start, asked.end - 1),
+        )
+    };
+    if text(headers, header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/byteranges"))
+    {
         return Err(lie("several parts"));
     }
     let range = content_range(headers)?.ok_or_else(|| lie("206 and no content-range"))?;
@@ -232,7 +256,9 @@ struct ContentRange {
 fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, Failure> {
     let Some(value) = headers.get(header::CONTENT_RANGE) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(parse_content_range);
-    parsed.map(Some).ok_or_else(|| Failure::new(Code::SourceHttp, format!("the server sends an unreadable content-range {value:?}")))
+    parsed.map(Some).ok_or_else(|| {
+        Failure::new(Code::SourceHttp, format!("the server sends an unreadable content-range {value:?}"))
+    })
 }
 
 fn parse_content_range(value: &str) -> Option<ContentRange> {
@@ -259,11 +285,15 @@ fn whole_number(text: &str) -> Option<u64> {
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(whole_number);
-    parsed.map(Some).ok_or_else(|| Failure::new(Code::SourceHttp, format!("the server sends an unreadable content-length {value:?}")))
+    parsed.map(Some).ok_or_else(|| {
+        Failure::new(Code::SourceHttp, format!("the server sends an unreadable content-length {value:?}"))
+    })
 }
 
 fn is_chunked(headers: &HeaderMap) -> bool {
-    text(headers, header::TRANSFER_ENCODING).is_some_and(|codings| codings.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked")))
+    text(headers, header::TRANSFER_ENCODING).is_some_and(|codings| {
+        codings.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
+    })
 }
 
 /// `Last-Modified`, unless the response was made within a second of it: then the content may change without it.

@@ -22,7 +22,14 @@ fn code(trouble: Trouble) -> (&'static str, Code) {
 }
 
 fn known() -> Facts {
-    Facts { length: Some(1000), ranges: true, end_is_known: true, tag: Some(TAG.into()), modified: Some(MODIFIED.into()), is_page: false }
+    Facts {
+        length: Some(1000),
+        ranges: true,
+        end_is_known: true,
+        tag: Some(TAG.into()),
+        modified: Some(MODIFIED.into()),
+        is_page: false,
+    }
 }
 
 #[test]
@@ -53,7 +60,12 @@ fn content_ranges_are_read_strictly() {
 
 #[test]
 fn a_partial_first_answer_tells_length_ranges_and_validators() {
-    let headers = head(&[("content-range", "bytes 0-99/1000"), ("etag", TAG), ("last-modified", MODIFIED), ("content-type", "application/octet-stream")]);
+    let headers = head(&[
+        ("content-range", "bytes 0-99/1000"),
+        ("etag", TAG),
+        ("last-modified", MODIFIED),
+        ("content-type", "application/octet-stream"),
+    ]);
     assert_eq!(first(status(206), &headers, Some(&(0..100))).unwrap(), First::Part(known(), 100));
 }
 
@@ -64,7 +76,10 @@ fn a_whole_first_answer_ends_by_length_by_chunks_or_by_nobody_knows() {
         (head(&[("transfer-encoding", "chunked")]), None, true),
         (head(&[]), None, false),
     ] {
-        assert_eq!(first(status(200), &headers, Some(&(0..100))).unwrap(), First::Whole(Facts { length, end_is_known, ..Facts::default() }));
+        assert_eq!(
+            first(status(200), &headers, Some(&(0..100))).unwrap(),
+            First::Whole(Facts { length, end_is_known, ..Facts::default() })
+        );
     }
 }
 
@@ -109,7 +124,9 @@ fn a_server_that_asks_for_patience_says_how_long() {
         ("soon", None),
         ("-5", None),
     ] {
-        let Err(Trouble::Passing(passing)) = first(status(503), &head(&[("retry-after", value)]), None) else { panic!("{value}") };
+        let Err(Trouble::Passing(passing)) = first(status(503), &head(&[("retry-after", value)]), None) else {
+            panic!("{value}")
+        };
         assert_eq!(passing.retry_after, expected, "{value}");
         assert!(passing.failure.is_transient());
     }
@@ -131,11 +148,14 @@ fn a_later_part_must_begin_where_asked_and_may_be_shorter() {
     let answer = |range: &str| part(status(206), &head(&[("content-range", range)]), &(100..200), &known());
     assert_eq!(answer("bytes 100-199/1000").unwrap(), 200);
     assert_eq!(answer("bytes 100-149/1000").unwrap(), 150);
-    for lie in ["bytes 0-99/1000", "bytes 101-199/1000", "bytes 100-200/1000", "bytes 100-199/*", "bytes */1000", "nonsense"] {
+    for lie in
+        ["bytes 0-99/1000", "bytes 101-199/1000", "bytes 100-200/1000", "bytes 100-199/*", "bytes */1000", "nonsense"]
+    {
         assert_eq!(code(answer(lie).unwrap_err()), ("final", Code::SourceHttp), "{lie}");
     }
     assert!(part(status(206), &head(&[]), &(100..200), &known()).is_err());
-    let several = head(&[("content-range", "bytes 100-199/1000"), ("content-type", "multipart/byteranges; boundary=x")]);
+    let several =
+        head(&[("content-range", "bytes 100-199/1000"), ("content-type", "multipart/byteranges; boundary=x")]);
     assert!(part(status(206), &several, &(100..200), &known()).is_err());
 }
 
@@ -146,7 +166,11 @@ fn other_validators_or_another_length_mean_a_changed_source() {
         head(&[("content-range", "bytes 100-199/1000"), ("etag", "\"other\"")]),
         head(&[("content-range", "bytes 100-199/1000"), ("last-modified", "Mon, 07 Nov 1994 08:49:37 GMT")]),
     ] {
-        assert_eq!(code(part(status(206), &headers, &(100..200), &known()).unwrap_err()), ("final", Code::SourceChanged), "{headers:?}");
+        assert_eq!(
+            code(part(status(206), &headers, &(100..200), &known()).unwrap_err()),
+            ("final", Code::SourceChanged),
+            "{headers:?}"
+        );
     }
     let same = head(&[("content-range", "bytes 100-199/1000"), ("etag", TAG), ("last-modified", MODIFIED)]);
     assert!(part(status(206), &same, &(100..200), &known()).is_ok());
@@ -154,7 +178,8 @@ fn other_validators_or_another_length_mean_a_changed_source() {
 
 #[test]
 fn the_whole_content_instead_of_a_part_means_changed_unless_the_validator_is_the_same() {
-    let answer = |headers: &HeaderMap, facts: &Facts| code(part(status(200), headers, &(100..200), facts).unwrap_err()).1;
+    let answer =
+        |headers: &HeaderMap, facts: &Facts| code(part(status(200), headers, &(100..200), facts).unwrap_err()).1;
     assert_eq!(answer(&head(&[]), &known()), Code::SourceChanged);
     assert_eq!(answer(&head(&[("etag", "\"other\"")]), &known()), Code::SourceChanged);
     assert_eq!(answer(&head(&[("etag", TAG)]), &known()), Code::SourceHttp);
@@ -171,7 +196,9 @@ fn a_range_that_is_gone_means_a_changed_length_or_a_lie() {
 
 #[test]
 fn a_whole_content_that_comes_again_must_be_provably_the_same() {
-    let again = |pairs: &[(&str, &str)], facts: &Facts| whole(status(200), &head(pairs), facts).map_err(|trouble| code(trouble).1);
+    let again = |pairs: &[(&str, &str)], facts: &Facts| {
+        whole(status(200), &head(pairs), facts).map_err(|trouble| code(trouble).1)
+    };
     let dated = Facts { tag: None, ..known() };
     assert_eq!(again(&[("content-length", "1000"), ("etag", TAG)], &known()), Ok(()));
     assert_eq!(again(&[("content-length", "1000"), ("last-modified", MODIFIED)], &dated), Ok(()));
@@ -195,8 +222,15 @@ fn the_identity_is_a_strong_tag_or_a_date_with_a_length() {
     assert_eq!(identity(&[("etag", TAG)]), Some(format!("etag:{TAG}")));
     assert_eq!(identity(&[("etag", "W/\"abc\""), ("last-modified", MODIFIED), ("content-length", "5")]), dated);
     assert_eq!(identity(&[("etag", "abc"), ("last-modified", MODIFIED), ("content-length", "5")]), dated);
-    assert_eq!(identity(&[("last-modified", MODIFIED), ("content-length", "5"), ("date", "Sun, 06 Nov 1994 08:49:38 GMT")]), dated);
-    assert_eq!(identity(&[("last-modified", MODIFIED), ("content-length", "5"), ("date", MODIFIED)]), None, "it may change within that second");
+    assert_eq!(
+        identity(&[("last-modified", MODIFIED), ("content-length", "5"), ("date", "Sun, 06 Nov 1994 08:49:38 GMT")]),
+        dated
+    );
+    assert_eq!(
+        identity(&[("last-modified", MODIFIED), ("content-length", "5"), ("date", MODIFIED)]),
+        None,
+        "it may change within that second"
+    );
     assert_eq!(identity(&[("last-modified", "yesterday"), ("content-length", "5")]), None);
     assert_eq!(identity(&[("last-modified", MODIFIED)]), None);
     assert_eq!(identity(&[("etag", "W/\"abc\""), ("content-length", "5")]), None);
@@ -205,8 +239,15 @@ fn the_identity_is_a_strong_tag_or_a_date_with_a_length() {
 
 #[test]
 fn a_web_page_is_recognised() {
-    for (kind, is_page) in [("text/html; charset=utf-8", true), ("Text/HTML", true), ("application/xhtml+xml", true), ("application/x-qemu-disk", false)] {
-        let First::Whole(facts) = first(status(200), &head(&[("content-type", kind)]), None).unwrap() else { panic!("{kind}") };
+    for (kind, is_page) in [
+        ("text/html; charset=utf-8", true),
+        ("Text/HTML", true),
+        ("application/xhtml+xml", true),
+        ("application/x-qemu-disk", false),
+    ] {
+        let First::Whole(facts) = first(status(200), &head(&[("content-type", kind)]), None).unwrap() else {
+            panic!("{kind}")
+        };
         assert_eq!(facts.is_page, is_page, "{kind}");
     }
 }

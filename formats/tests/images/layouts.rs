@@ -72,7 +72,8 @@ fn lateness(layout: &Layout, image: &Image) -> i64 {
             Object::L2(_) => worst = worst.max(behind(place, l1_end)),
             Object::Cluster(at) if layout.clusters[*at] != Content::ZeroAllocated => {
                 let l2 = image.places[&Object::L2(at / layout.entries())];
-                worst = worst.max(behind(place, l2 + layout.cluster() as u64));
+                // An L2 table is only known for one once the L1 table has been read.
+                worst = worst.max(behind(place, l1_end.max(l2 + layout.cluster() as u64)));
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ mod engine;
 pub mod failure;
 mod fetch;
 pub mod fingerprint;
+pub mod holes;
 pub mod inspect;
 pub mod journal;
 pub mod look;

@@ -60,6 +60,11 @@ pub trait Source: Send + Sync {
     /// `None` if the source gives nothing of the kind; then an interrupted import cannot go on.
     fn identity(&self) -> Option<String>;
 
+    /// The parts of `range` that may hold data, in order; what is left out reads as zeros without being fetched.
+    fn data_in(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        vec![range]
+    }
+
     /// How many readers may be open at once with a gain.
     fn parallelism(&self) -> usize;
 

@@ -23,7 +23,7 @@ use crate::plan::{Facts, Plan, Route, plan};
 use crate::pool::Pool;
 use crate::progress::{Progress, Step};
 use crate::rate::Limiter;
-use crate::route::{Flow, Flowed, Hashed, Hashing, hashed, mapped, streamed};
+use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, hashed, mapped, streamed};
 use crate::source::Source;
 use crate::stage::Stages;
 use crate::stop::Stop;
@@ -298,8 +298,18 @@ impl Attempt<'_> {
         Ok(Moved { virtual_size, fingerprint, file, inner })
     }
 
+    /// Refuses a size that only a hostile header states: going through its map would take for ever.
+    fn refuse_huge(&self, size: u64) -> Result<(), Failure> {
+        if size > MAX_DISK {
+            let what = format!("the image states a disk of {size} bytes; at most {MAX_DISK} are read");
+            return Err(Failure::new(Code::ImageTooLarge, what).at(self.transfer.source.name()));
+        }
+        Ok(())
+    }
+
     /// Prepares the target, unless an earlier attempt did. `image` is the disk's size, if it is known yet.
     fn begin(&mut self, image: Option<u64>) -> Result<(), Failure> {
+        self.refuse_huge(image.unwrap_or(0))?;
         let progress = self.transfer.progress;
         if self.earlier.is_none() {
             progress.enter(Step::Preparing);

@@ -33,8 +33,12 @@ pub(crate) struct Worker<'a> {
     /// Name of the source, for messages.
     pub(crate) source: &'a str,
     decoder: ClusterDecoder,
-    /// Decoded bytes of `run`.
+    /// Bytes every encoded cluster decodes to.
+    max_encoded: usize,
+    /// Room for decoded bytes, of which ...
     decoded: Vec<u8>,
+    /// ... this many, the result of `run`, are in use.
+    filled: usize,
     /// Consecutive encoded parts that are decoded and not written yet.
     run: Vec<Part>,
 }
@@ -49,8 +53,10 @@ impl<'a> Worker<'a> {
         source: &'a str,
         max_encoded: u64,
     ) -> Self {
-        let decoded = if max_encoded == 0 { Vec::new() } else { Vec::with_capacity(COLLECT.max(max_encoded as usize)) };
-        Self { volume, stop, closed, source, decoder: ClusterDecoder::new(), decoded, run: Vec::new() }
+        let max_encoded = max_encoded as usize;
+        let decoded = if max_encoded == 0 { Vec::new() } else { vec![0; COLLECT.max(max_encoded)] };
+        let decoder = ClusterDecoder::new();
+        Self { volume, stop, closed, source, decoder, max_encoded, decoded, filled: 0, run: Vec::new() }
     }
 
     /// Works until the channel is closed or something fails. After a stop it goes on with what was fetched already, so
@@ -83,32 +89,29 @@ impl<'a> Worker<'a> {
     }
 
     fn decode(&mut self, part: &Part, codec: ClusterCodec, bytes: &[u8]) -> Result<(), Failure> {
-        let len = part.guest_len as usize;
         let follows = self.run.last().is_some_and(|last| last.guest_range().end == part.guest);
-        if !follows || self.decoded.len() + len > self.decoded.capacity() {
+        if !follows || self.decoded.len() - self.filled < self.max_encoded {
             self.flush()?;
         }
-        let start = self.decoded.len();
-        self.decoded.resize(start + len, 0);
         let codec = match codec {
             ClusterCodec::Deflate => codecs::ClusterCodec::Deflate,
             ClusterCodec::Zstd => codecs::ClusterCodec::Zstd,
         };
-        let output = &mut self.decoded[start..];
+        // A whole cluster, also where the disk ends inside it.
+        let output = &mut self.decoded[self.filled..self.filled + self.max_encoded];
         self.volume.stages.decode.work(|| self.decoder.decode(codec, bytes, output)).map_err(|error| {
             let what = format!("the compressed cluster for guest offset {:#x} is damaged: {error}", part.guest);
             Failure::new(Code::ImageCorrupt, what).at(format!("{}, offset {:#x}", self.source, part.host))
         })?;
+        self.filled += part.guest_len as usize;
         self.run.push(*part);
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        let (run, decoded) = (std::mem::take(&mut self.run), std::mem::take(&mut self.decoded));
-        let put = self.put(&run, &decoded);
-        (self.run, self.decoded) = (run, decoded);
+        let put = self.put(&self.run, &self.decoded[..self.filled]);
         self.run.clear();
-        self.decoded.clear();
+        self.filled = 0;
         put
     }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
 use mover::cancel::Cancel;
+use mover::holes::data_in;
 use mover::source::{Reader, Source};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
@@ -31,6 +32,8 @@ pub struct FileSource {
     name: String,
     stamp: Stamp,
     was_cached: bool,
+    /// Asked where the file holds data.
+    looked_at: File,
     cancel: Cancel,
 }
 
@@ -49,7 +52,7 @@ impl FileSource {
         let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
         let stamp = Stamp::of(&file).map_err(|error| cannot_open(path, &error))?;
         let was_cached = is_cached(&file, stamp.size);
-        Ok(Self { path: path.to_owned(), name: path.display().to_string(), stamp, was_cached, cancel })
+        Ok(Self { path: path.to_owned(), name: path.display().to_string(), stamp, was_cached, looked_at: file, cancel })
     }
 }
 
@@ -74,6 +77,10 @@ impl Source for FileSource {
 
     fn parallelism(&self) -> usize {
         2
+    }
+
+    fn data_in(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        data_in(&self.looked_at, range)
     }
 
     /// Each reader has an open file description of its own, since the kernel keeps its read-ahead state there.

@@ -2,17 +2,15 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::{Code, Failure};
-use rustix::fs::{SeekFrom as DataSeek, seek};
-use rustix::io::Errno;
 
 use super::builder::SPAN;
 use super::{Builder, Disk, Fingerprint};
 use crate::cancel::Cancel;
+use crate::holes::data_in;
 use crate::stop::Stop;
 use crate::target::read_padded;
 
@@ -42,7 +40,9 @@ pub fn scan(path: &Path, size: Option<u64>, cancel: &Cancel, at: &AtomicU64) -> 
                         }
                         cancel.check()?;
                         stop.check()?;
-                        disk.data(start..(start + SPAN).min(size).min(len), |data| builder.expect(&data));
+                        for data in data_in(&disk.file, start..(start + SPAN).min(size).min(len)) {
+                            builder.expect(&data);
+                        }
                         builder.close(start, &disk)?;
                         at.fetch_max(start, Ordering::Relaxed);
                     }
@@ -60,24 +60,6 @@ pub fn scan(path: &Path, size: Option<u64>, cancel: &Cancel, at: &AtomicU64) -> 
 struct ReadOnly<'a> {
     file: File,
     path: &'a Path,
-}
-
-impl ReadOnly<'_> {
-    /// Calls `found` with the ranges that may hold data; where the file system cannot tell, that is all of `range`.
-    fn data(&self, range: Range<u64>, mut found: impl FnMut(Range<u64>)) {
-        let mut at = range.start;
-        while at < range.end {
-            // The descriptor's position is shared by all threads, and none of them uses it.
-            let start = match seek(&self.file, DataSeek::Data(at)) {
-                Ok(start) if start < range.end => start,
-                Ok(_) | Err(Errno::NXIO) => return,
-                Err(_) => return found(at..range.end),
-            };
-            let end = seek(&self.file, DataSeek::Hole(start)).map_or(range.end, |end| end.min(range.end));
-            found(start..end);
-            at = end;
-        }
-    }
 }
 
 impl Disk for ReadOnly<'_> {

@@ -12,11 +12,13 @@ use std::ops::Range;
 
 use contract::Failure;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select};
+use formats::{Extent, GuestOffset, HostOffset, Place};
 
 use crate::engine::{Engine, Lines};
 use crate::failure::image_failure;
 use crate::fetch::{Request, Table};
 use crate::parts::{Gaps, Part, Unit, continues, pack, parts_of};
+use crate::source::Source;
 use crate::target::is_withheld;
 use crate::volume::{Order, Volume};
 use crate::walker::{Step, Walker, Window};
@@ -105,8 +107,8 @@ impl Planner<'_> {
 
     fn open(&mut self, window: &Window) -> Result<(), Failure> {
         let mut parts = Vec::new();
-        for extent in &window.extents {
-            parts_of(extent, self.engine.pool.slot_size(), &mut parts);
+        for extent in window.extents.iter().flat_map(|extent| without_holes(extent, self.engine.source)) {
+            parts_of(&extent, self.engine.pool.slot_size(), &mut parts);
             self.volume.fingerprint.expect(&(extent.guest.0..extent.guest.0 + extent.len));
         }
         self.volume.tracker.begin(window.index, self.volume.earlier);
@@ -179,4 +181,16 @@ impl Planner<'_> {
             recv(self.engine.stop.tripped()) -> _ => Err(self.engine.stop.reason()),
         }
     }
+}
+
+/// What is left of `extent` without the holes of the source's own file, which the source need not be asked for.
+fn without_holes(extent: &Extent, source: &dyn Source) -> Vec<Extent> {
+    let Place::Data(host) = extent.place else { return vec![*extent] };
+    let pieces = source.data_in(host.0..host.0 + extent.len).into_iter();
+    let piece = |data: Range<u64>| Extent {
+        guest: GuestOffset(extent.guest.0 + (data.start - host.0)),
+        len: data.end - data.start,
+        place: Place::Data(HostOffset(data.start)),
+    };
+    pieces.map(piece).collect()
 }

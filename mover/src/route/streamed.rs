@@ -21,6 +21,7 @@ use crate::failure::{codec_failure, image_failure};
 use crate::fetch::Filled;
 use crate::parts::{Part, Unit};
 use crate::pool::{Pool, Slot};
+use crate::route::MAX_DISK;
 use crate::source::Reader;
 use crate::tracker::WINDOW;
 use crate::volume::Volume;
@@ -30,8 +31,6 @@ use crate::worker::Work;
 const INPUT_SLOT: usize = 256 << 10;
 /// ... and this many of them.
 const INPUT_SLOTS: usize = 16;
-/// No disk is larger; a stream that goes on for longer is a bomb.
-const MAX_DISK: u64 = 1 << 46;
 
 /// What flows, and how it is to be read.
 pub(crate) struct Flow {

@@ -66,6 +66,9 @@ pub(crate) struct Import {
     /// Format of the image: raw, iso or qcow2. Without it the first bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
+    /// Take the file as it is, even if it begins like a compressed one; needs --format
+    #[arg(long, requires = "format")]
+    pub(crate) no_decompress: bool,
     /// Size of the file (10Gi, 512M, bytes); the disk is grown to it, never cut
     #[arg(long, value_parser = size)]
     pub(crate) size: Option<u64>,

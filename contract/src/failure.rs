@@ -118,7 +118,7 @@ codes! {
     ImageExternalData "image-external-data" Image "flatten the image with `qemu-img convert -O qcow2`";
     ImageEncrypted "image-encrypted" Image "decrypt the image with `qemu-img convert` first";
     ImageNesting "image-nesting" Image "remove one layer of compression";
-    ImageTooLarge "image-too-large" Image "use a larger target";
+    ImageTooLarge "image-too-large" Image "check that the image is what it should be: disks of up to 64 TiB are read";
     ImageMemory "image-memory" Image "compress the image again with a window of at most 128 MiB";
     ImageUnplaced "image-unplaced" Image "serve the image where it can be read at random (HTTP with ranges, or a local file)";
     ChecksumMismatch "checksum-mismatch" Verification "check the digest and where it was taken from; if it is right, the source is damaged";

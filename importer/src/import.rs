@@ -29,6 +29,8 @@ pub struct Import {
     pub overhead: Option<Overhead>,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
+    /// Undo a compression around the image, if there is one.
+    pub decompress: bool,
     /// Digest to verify.
     pub checksum: Option<Checksum>,
     /// Accept a source whose end cannot be told from a broken connection.
@@ -76,7 +78,7 @@ impl Import {
     /// As [`run`](Self::run), as far as it can be known without writing.
     pub fn explain(&self, cancel: &Cancel) -> Result<(Box<dyn Source>, Look, Plan), Failure> {
         let source = open(&self.location, &self.http, cancel)?;
-        let look = Look::at(&*source, self.format)?;
+        let look = Look::at(&*source, self.format, self.decompress)?;
         let plan = self.transfer(&*source, cancel, &Progress::default())?.plan(&look)?;
         Ok((source, look, plan))
     }
@@ -100,6 +102,7 @@ impl Import {
             source,
             target: Options { size: self.size()?, ..self.target.clone() },
             format: self.format,
+            decompress: self.decompress,
             checksum: self.checksum.clone(),
             accept_unknown_end: self.accept_unknown_end,
             rate: self.rate,

@@ -13,6 +13,9 @@ use crate::source::{Reader, Source};
 /// Largest zstd window, as a power of two: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
+/// Bytes read beyond the first ones of a compressed file. A zstd block decodes to at most 128 KiB and is not longer itself.
+const MORE: usize = 256 << 10;
+
 /// What a source begins with.
 pub struct Look {
     /// First bytes of the file.
@@ -30,11 +33,12 @@ pub struct Look {
 }
 
 impl Look {
-    /// Reads the first bytes of `source` and decides what it is, unless `forced` says so.
+    /// Reads the first bytes of `source` and decides what it is, unless `forced` says so. Without `decompress` the file is
+    /// taken as it is, even if it begins like a compressed one.
     ///
     /// # Errors
     /// The source cannot be read, or what it holds is recognised and not read by this version.
-    pub fn at(source: &dyn Source, forced: Option<Format>) -> Result<Self, Failure> {
+    pub fn at(source: &dyn Source, forced: Option<Format>, decompress: bool) -> Result<Self, Failure> {
         if let Some(size) = source.blank() {
             let blank = Some(size);
             return Ok(Self {
@@ -60,8 +64,12 @@ impl Look {
             failure.remedy("convert it to raw or qcow2 first, or use --format raw if it is the disk itself")
         };
         let (compression, inner, format) = match probe::probe(&head) {
+            Probe::Compressed(compression) if !decompress => {
+                (None, None, forced.ok_or_else(|| refuse(compression.name()))?)
+            }
             // A format that was named is looked for inside a compression, and believed.
             Probe::Compressed(compression) => {
+                read_on(source, &mut *reader, &mut head)?;
                 let inner = first_inside(compression, &head, source.name())?;
                 let format = match (forced, probe::probe(&inner)) {
                     (Some(format), _) | (None, Probe::Disk(format)) => format,
@@ -188,6 +196,22 @@ fn decoder(compression: Compression, name: &str) -> Result<Box<dyn StreamDecoder
             Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(|error| codec_failure(&error, name, 0))?)
         }
     })
+}
+
+/// Reads more of a compressed file: its first block may be longer than what a probe wants.
+fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<(), Failure> {
+    let from = head.len();
+    head.resize(from + MORE, 0);
+    let to = ((from + MORE) as u64).min(source.len().unwrap_or(u64::MAX));
+    let read = if !source.has_ranges() {
+        reader.fill(&mut head[from..])?
+    } else if to > from as u64 {
+        source.open(from as u64..to)?.fill(&mut head[from..])?
+    } else {
+        0
+    };
+    head.truncate(from + read);
+    Ok(())
 }
 
 /// Decodes as much of `head` as a probe wants.

@@ -46,6 +46,8 @@ pub struct Transfer<'a> {
     pub target: Options,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
+    /// Undo a compression around the image, if there is one.
+    pub decompress: bool,
     /// Digest to verify.
     pub checksum: Option<Checksum>,
     /// Accept a source whose end cannot be told from a broken connection.
@@ -99,12 +101,12 @@ impl Transfer<'_> {
     pub fn run(&self) -> Result<ImportReport, Failure> {
         let started = Instant::now();
         self.progress.enter(Step::Opening);
-        let look = Look::at(self.source, self.format)?;
+        let look = Look::at(self.source, self.format, self.decompress)?;
         let plan = self.plan(&look)?;
         let target = target::open(self.target.clone())?;
         let (journal, earlier) = Journal::open(self.identity(&look, plan.route), &*target)?;
         let earlier = earlier.filter(|record| record.phase != Phase::Preparing);
-        let warnings = self.source.warnings();
+        let warnings = self.warnings();
         let stages = Stages::default();
         let mut attempt = Attempt { transfer: self, plan, target, journal, earlier, stages, warnings, started };
         let report = attempt.run(look);
@@ -125,6 +127,22 @@ impl Transfer<'_> {
             format: look.format,
             has_checksum: self.checksum.is_some(),
         })
+    }
+
+    /// What a careful user should know before anything is moved.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.source.warnings();
+        if let Some(checksum) = self.checksum.as_ref().filter(|checksum| checksum.algorithm.is_weak()) {
+            let transport = if self.source.name().starts_with("http:") {
+                ", and the connection is not protected either"
+            } else {
+                ""
+            };
+            warnings.push(format!(
+                "The checksum {checksum} finds accidents, not forgeries{transport}; prefer sha256 or sha512."
+            ));
+        }
+        warnings
     }
 
     /// What a record must carry to be believed. Without a volume's and a source's identity nothing is.
@@ -281,7 +299,7 @@ impl Attempt<'_> {
         self.begin(known)?;
         self.transfer.progress.total.store(source.len().unwrap_or(0), Ordering::Relaxed);
         let algorithm = self.transfer.checksum.as_ref().map(|checksum| checksum.algorithm);
-        let slot = slot_for(stream.max_encoded()).max(2 * stream.hold_back().next_multiple_of(SLOT));
+        let slot = slot_for(stream.max_encoded()).max((stream.hold_back() + 4 * SLOT).next_multiple_of(SLOT));
         let flow = Flow { reader: look.into_reader(source)?, decoder, stream, algorithm };
         let mut fingerprint = Builder::new(known.unwrap_or(u64::MAX));
         let mut flowed = Flowed::default();

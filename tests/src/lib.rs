@@ -1,1 +1,108 @@
-//! stub
+//! What the end-to-end tests share: running the real `gantry`, and reading what it says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// The binary under test: `GANTRY_BIN`, set by `cargo xtask test`.
+///
+/// # Panics
+/// If the variable is not set: a test that silently runs nothing would be worth nothing.
+#[must_use]
+pub fn binary() -> PathBuf {
+    std::env::var_os("GANTRY_BIN").map(PathBuf::from).expect("GANTRY_BIN names the binary; run `cargo xtask test`")
+}
+
+/// `gantry import` as a command with a state directory of its own.
+#[derive(Clone, Debug)]
+pub struct Import {
+    source: String,
+    target: PathBuf,
+    state: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Import {
+    /// Imports `source` into `target`; nonces are kept in `state`.
+    #[must_use]
+    pub fn new(source: impl AsRef<std::ffi::OsStr>, target: &Path, state: &Path) -> Self {
+        let source = source.as_ref().to_string_lossy().into_owned();
+        Self { source, target: target.to_owned(), state: state.to_owned(), arguments: Vec::new() }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn with(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// The command, with JSON on its standard output.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("import").arg(&self.source).arg(&self.target).arg("--json").args(&self.arguments);
+        command.env("XDG_STATE_HOME", &self.state).env_remove("OWNER_UID");
+        command
+    }
+
+    /// Runs it to success and returns its report.
+    ///
+    /// # Errors
+    /// It fails, or says something that is not JSON.
+    pub fn succeed(&self) -> Result<Value> {
+        let output = self.command().output()?;
+        ensure!(output.status.success(), "{self:?}: {}", String::from_utf8_lossy(&output.stderr));
+        json(&output)
+    }
+
+    /// Runs it to a failure and returns exit code and failure code.
+    ///
+    /// # Errors
+    /// It succeeds, or ends by a signal.
+    pub fn fail(&self) -> Result<(i32, String)> {
+        failed(&self.command().output()?)
+    }
+}
+
+/// The JSON document a run printed last.
+///
+/// # Errors
+/// There is none.
+pub fn json(output: &Output) -> Result<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().context("nothing was printed")?;
+    Ok(serde_json::from_str(line)?)
+}
+
+/// Exit code and failure code of a run that failed.
+///
+/// # Errors
+/// It succeeded, ended by a signal, or named no code.
+pub fn failed(output: &Output) -> Result<(i32, String)> {
+    if output.status.success() {
+        bail!("succeeded: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    let code = json(output)?["error"]["code"].as_str().context("no code")?.to_owned();
+    Ok((output.status.code().context("ended by a signal")?, code))
+}
+
+/// `sha256:HEX` of a file, by sha256sum.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let printed = fixtures::command::output(Command::new("sha256sum").arg(path))?;
+    Ok(format!("sha256:{}", printed.split_whitespace().next().context("no digest")?))
+}
+
+/// A number of the report.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn number(report: &Value, name: &str) -> u64 {
+    report[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {report}"))
+}

@@ -25,7 +25,7 @@ pub(crate) fn options(arguments: &Http) -> Result<Options, Failure> {
         headers,
         authorities: arguments.ca_certs.iter().map(authorities).collect::<Result<_, Failure>>()?,
         insecure: arguments.insecure,
-        proxy: proxy(arguments),
+        proxy: proxy(arguments)?,
         connect_timeout: arguments.connect_timeout,
         idle_timeout: arguments.idle_timeout,
         total_timeout: arguments.timeout,
@@ -43,16 +43,20 @@ fn credentials(arguments: &Http) -> Result<Option<Credentials>, Failure> {
     Ok(Some(Credentials { user: Secret::new(user), password: Secret::new(password) }))
 }
 
-fn proxy(arguments: &Http) -> ProxyChoice {
-    match &arguments.proxy {
+fn proxy(arguments: &Http) -> Result<ProxyChoice, Failure> {
+    Ok(match &arguments.proxy {
         None if arguments.no_proxy == "*" => ProxyChoice::Direct,
+        None if !arguments.no_proxy.is_empty() => {
+            let failure = Failure::new(Code::Usage, "--no-proxy with a list of hosts needs --proxy");
+            return Err(failure.remedy("for the environment's proxy, set no_proxy in the environment"));
+        }
         None => ProxyChoice::Environment,
         Some(proxy) => ProxyChoice::Fixed {
             http: Some(Secret::new(proxy)),
             https: Some(Secret::new(proxy)),
             exclude: arguments.no_proxy.clone(),
         },
-    }
+    })
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: arguments::Import, cancel: &Cancel) -> Result<(), F
         },
         overhead: arguments.filesystem_overhead,
         format: arguments.format,
+        decompress: !arguments.no_decompress,
         checksum: arguments.checksum,
         accept_unknown_end: arguments.accept_unknown_length,
         rate: arguments.rate_limit,

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Inspect, cancel: &Cancel) -> Result<(), Failure> {
         return Err(Failure::new(Code::Usage, "an empty disk has nothing to inspect"));
     }
     let source = import::open(&location, &http::options(&arguments.http)?, cancel)?;
-    let look = Look::at(&*source, arguments.format)?;
+    let look = Look::at(&*source, arguments.format, true)?;
     let inspection = inspect::inspect(&*source, &look)?;
     show::inspection(&*source, &look, &inspection, arguments.json)
 }

@@ -1,0 +1,105 @@
+//! Servers and networks that misbehave: an import gets through, or says why not, and never leaves a wrong disk.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+use fixtures::command::run;
+use fixtures::images::qcow2::Qcow2;
+use fixtures::images::{MIB, compare, raw};
+use fixtures::nginx::{Nginx, Settings};
+use fixtures::proxy::Proxy;
+use tempfile::TempDir;
+use tests::{Import, failed, number, sha256};
+
+#[test]
+fn a_connection_that_is_cut_every_8_mib_gets_through_without_fetching_twice() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = raw::dense(&folder.path().join("disk.raw"), 64 * MIB, 5)?;
+    let image = Qcow2::default().convert(&disk, &folder.path().join("disk.qcow2"))?;
+    let length = fs::metadata(&image)?.len();
+    let nginx = Nginx::serve(folder.path())?;
+    let proxy = Proxy::cutting(nginx.address(), 8 * MIB)?;
+    let target = folder.path().join("disk.img");
+    for checksum in [false, true] {
+        let _ = fs::remove_file(&target);
+        let mut import = Import::new(proxy.url("disk.qcow2"), &target, &folder.path().join("state"));
+        if checksum {
+            import = import.with(format!("--checksum={}", sha256(&image)?));
+        }
+        let report = import.succeed()?;
+        compare::same_disk(&disk, &target)?;
+        assert!(number(&report, "fetched") <= length + length / 100 + MIB, "{report}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_source_that_is_replaced_meanwhile_is_imported_from_its_beginning() -> Result<()> {
+    let folder = TempDir::new()?;
+    let at = |name: &str| folder.path().join(name);
+    let first = raw::dense(&at("first.raw"), 24 * MIB, 1)?;
+    let second = raw::dense(&at("second.raw"), 24 * MIB, 2)?;
+    run(Command::new("cp").args(["-p"]).args([&first, &at("served.raw")]))?;
+    let nginx = Nginx::serve(folder.path())?;
+    let target = at("disk.img");
+    let import = Import::new(nginx.url("served.raw"), &target, &at("state")).with("--rate-limit=8M");
+    let mut child = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    while nginx.requests()?.is_empty() {
+        assert!(child.try_wait()?.is_none(), "it ended before it asked for anything");
+    }
+    run(Command::new("touch").args(["-d", "2001-01-01"]).arg(&second))?;
+    fs::rename(&second, at("served.raw"))?;
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        // Either everything was asked for before the change, or the import started over.
+        let found = [&first, &at("served.raw")].iter().filter(|disk| compare::same_disk(disk, &target).is_ok()).count();
+        assert_eq!(found, 1);
+    } else {
+        assert_eq!(failed(&output)?.1, "source-changed");
+        assert!(!target.exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_server_refuses_is_named() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = raw::patterns(&folder.path().join("disk.raw"), 2 * MIB, 1)?;
+    let nginx = Settings::new(folder.path()).login("alice", "open sesame").start()?;
+    let target = folder.path().join("disk.img");
+    let state = folder.path().join("state");
+    let anonymous = Import::new(nginx.url("disk.raw"), &target, &state);
+    assert_eq!(anonymous.fail()?, (3, "source-denied".to_owned()));
+    fs::write(folder.path().join("password"), "open sesame\n")?;
+    let password = format!("--password-file={}", folder.path().join("password").display());
+    let missing = Import::new(nginx.url("nothing.raw"), &target, &state).with("--user=alice").with(&password);
+    assert_eq!(missing.fail()?, (3, "source-not-found".to_owned()));
+    anonymous.with("--user=alice").with(password).succeed()?;
+    compare::same_disk(&disk, &target)
+}
+
+#[test]
+fn a_stop_is_taken_in_good_order_and_the_next_run_goes_on() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = raw::dense(&folder.path().join("disk.raw"), 160 * MIB, 5)?;
+    let target = folder.path().join("disk.img");
+    let import = Import::new(&disk, &target, &folder.path().join("state"));
+    for (signal, exit) in [("-TERM", 143), ("-INT", 130)] {
+        let _ = fs::remove_file(&target);
+        let slow = import.clone().with("--rate-limit=20M");
+        let mut child = slow.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let partial = folder.path().join(".disk.img.gantry-partial");
+        while !fs::metadata(&partial).is_ok_and(|file| std::os::unix::fs::MetadataExt::blocks(&file) > 2048) {
+            assert!(child.try_wait()?.is_none(), "it ended before it wrote anything");
+        }
+        run(Command::new("kill").arg(signal).arg(child.id().to_string()))?;
+        let output = child.wait_with_output()?;
+        assert_eq!(failed(&output)?, (exit, "cancelled".to_owned()));
+        assert!(!target.exists());
+        let report = import.succeed()?;
+        assert!(number(&report, "resumed") > 0, "{report}");
+        compare::same_disk(&disk, &target)?;
+    }
+    Ok(())
+}

@@ -104,5 +104,5 @@ pub fn sha256(path: &Path) -> Result<String> {
 /// If it is not there.
 #[must_use]
 pub fn number(report: &Value, name: &str) -> u64 {
-    report[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {report}"))
+    report[name].as_u64().expect("the report has the number")
 }

@@ -24,6 +24,8 @@ pub struct ImportReport {
     pub virtual_size: u64,
     /// Content fingerprint, `gantry1:SIZE:ROOT`.
     pub fingerprint: String,
+    /// Number of this attempt at the same import, from 1.
+    pub attempt: u32,
     /// The checksum that was asked for, and what it matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<ChecksumReport>,

@@ -97,6 +97,11 @@ pub trait Stream: Send {
     /// Most host bytes that one [`push`](Self::push) may leave unconsumed.
     fn hold_back(&self) -> usize;
 
+    /// Goes on at host offset `position` without having seen what lies before it; false if that cannot be done.
+    fn skip_to(&mut self, position: u64) -> bool {
+        position == 0
+    }
+
     /// Looks at host bytes that begin where the last push stopped consuming, appends pieces, and returns how many of the
     /// bytes are consumed. The rest is given again, in front of what follows. `last` says that nothing follows; then
     /// everything is consumed.

@@ -83,6 +83,11 @@ impl crate::Stream for Stream {
         0
     }
 
+    fn skip_to(&mut self, position: u64) -> bool {
+        self.position = position;
+        true
+    }
+
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {
         if !bytes.is_empty() {
             let guest = GuestOffset(self.position);

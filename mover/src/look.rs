@@ -141,22 +141,23 @@ impl Look {
         stream.map_err(|error| image_failure(&error, source.name()))
     }
 
-    /// A decoder of the compression around the file.
+    /// A decoder of the compression around the file that is given the file from `offset` on: its beginning, or the end of
+    /// a member or frame.
     ///
     /// # Errors
     /// The decoder's memory cannot be had.
-    pub fn decoder(&self, source: &dyn Source) -> Result<Option<Box<dyn StreamDecoder>>, Failure> {
-        self.compression.map(|compression| decoder(compression, source.name())).transpose()
+    pub fn decoder(&self, source: &dyn Source, offset: u64) -> Result<Option<Box<dyn StreamDecoder>>, Failure> {
+        self.compression.map(|compression| decoder(compression, source.name(), offset)).transpose()
     }
 
-    /// The file from its first byte on.
+    /// The file from `offset` on, which is 0 for a source without ranges.
     ///
     /// # Errors
     /// The source cannot be opened.
-    pub fn into_reader(self, source: &dyn Source) -> Result<Box<dyn Reader>, Failure> {
+    pub fn into_reader(self, source: &dyn Source, offset: u64) -> Result<Box<dyn Reader>, Failure> {
         match self.rest {
             Some(rest) => Ok(Box::new(Prefixed { head: self.head, used: 0, rest })),
-            None => source.open(0..source.len().unwrap_or(u64::MAX)),
+            None => source.open(offset..source.len().unwrap_or(u64::MAX)),
         }
     }
 }
@@ -189,12 +190,13 @@ impl formats::Map for Zeros {
     }
 }
 
-fn decoder(compression: Compression, name: &str) -> Result<Box<dyn StreamDecoder>, Failure> {
-    Ok(match compression {
-        Compression::Gzip => Box::new(GzipDecoder::new()),
-        Compression::Zstd => {
-            Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(|error| codec_failure(&error, name, 0))?)
-        }
+fn decoder(compression: Compression, name: &str, offset: u64) -> Result<Box<dyn StreamDecoder>, Failure> {
+    let refused = |error| codec_failure(&error, name, offset);
+    Ok(match (compression, offset) {
+        (Compression::Gzip, 0) => Box::new(GzipDecoder::new()),
+        (Compression::Gzip, _) => Box::new(GzipDecoder::at_boundary()),
+        (Compression::Zstd, 0) => Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(refused)?),
+        (Compression::Zstd, _) => Box::new(ZstdDecoder::at_boundary(ZSTD_WINDOW_LOG).map_err(refused)?),
     })
 }
 
@@ -216,7 +218,7 @@ fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> 
 
 /// Decodes as much of `head` as a probe wants.
 fn first_inside(compression: Compression, head: &[u8], name: &str) -> Result<Vec<u8>, Failure> {
-    let mut decoder = decoder(compression, name)?;
+    let mut decoder = decoder(compression, name, 0)?;
     let mut inner = vec![0; probe::HEAD];
     let (mut used, mut made) = (0, 0);
     while made < inner.len() {

@@ -1,6 +1,6 @@
 //! What a running transfer shows: counters that anybody may read at any time.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ impl Step {
 #[derive(Debug, Default)]
 pub struct Progress {
     step: AtomicU8,
+    /// Number of the attempt, from 1; 0 while unknown.
+    pub attempt: AtomicU32,
     /// Length of the way, in the unit of `at`; 0 while unknown.
     pub total: AtomicU64,
     /// How far: disk bytes on the mapped route, file bytes on the others.

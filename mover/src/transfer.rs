@@ -17,13 +17,13 @@ use crate::cancel::Cancel;
 use crate::checksum::{Checksum, Hasher};
 use crate::engine::Engine;
 use crate::fingerprint::{Builder, Fingerprint, Hash};
-use crate::journal::{Checkpoint, Identity, Journal, Phase, Record};
+use crate::journal::{Checkpoint, Earlier, Identity, Journal, Phase, Record};
 use crate::look::Look;
 use crate::plan::{Facts, Plan, Route, plan};
 use crate::pool::Pool;
 use crate::progress::{Progress, Step};
 use crate::rate::Limiter;
-use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, hashed, mapped, streamed};
+use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, Start, hashed, mapped, streamed};
 use crate::source::Source;
 use crate::stage::Stages;
 use crate::stop::Stop;
@@ -105,8 +105,16 @@ impl Transfer<'_> {
         let plan = self.plan(&look)?;
         let target = target::open(self.target.clone())?;
         let (journal, earlier) = Journal::open(self.identity(&look, plan.route), &*target)?;
-        let earlier = earlier.filter(|record| record.phase != Phase::Preparing);
-        let warnings = self.warnings();
+        let mut warnings = self.warnings();
+        let earlier = match earlier {
+            Earlier::Believed(record) => Some(record),
+            Earlier::Nothing => None,
+            Earlier::Foreign => {
+                warnings.push("What an earlier attempt left is not of this import (another source, other options or another user); started over.".into());
+                None
+            }
+        };
+        self.progress.attempt.store(journal.attempt, Ordering::Relaxed);
         let stages = Stages::default();
         let mut attempt = Attempt { transfer: self, plan, target, journal, earlier, stages, warnings, started };
         let report = attempt.run(look);
@@ -189,10 +197,11 @@ impl Attempt<'_> {
             route: self.plan.route.name(),
             virtual_size,
             fingerprint: fingerprint.to_string(),
+            attempt: self.journal.attempt,
             checksum: checksum.map(|(expected, matched)| ChecksumReport { expected: expected.to_string(), matched }),
             fetched: progress.fetched.load(Ordering::Relaxed),
             written: progress.written.load(Ordering::Relaxed),
-            resumed: self.earlier.as_ref().map_or(0, |record| record.done.bytes().min(total)),
+            resumed: self.earlier.as_ref().map_or(0, |record| record.done.bytes().min(total.max(virtual_size))),
             seconds: self.started.elapsed().as_secs_f64(),
             bottleneck: self.stages.bottleneck(),
             stages: self.stages.report(),
@@ -285,26 +294,34 @@ impl Attempt<'_> {
             progress.fetched.fetch_add(bytes, Ordering::Relaxed);
             cancel.check()
         })?;
-        if !checksum.matches(&digest) {
-            return Err(mismatch(checksum, &[("file", &Some(digest))], source));
-        }
         let moved = self.mapped(&verified, look.map(&verified, len)?)?;
         Ok(Moved { file: Some(digest), ..moved })
     }
 
     fn streamed(&mut self, look: Look) -> Result<Moved, Failure> {
         let source = self.transfer.source;
-        let (stream, decoder) = (look.stream(source)?, look.decoder(source)?);
+        let mut stream = look.stream(source)?;
         let known = stream.virtual_size();
         self.begin(known)?;
         self.transfer.progress.total.store(source.len().unwrap_or(0), Ordering::Relaxed);
-        let algorithm = self.transfer.checksum.as_ref().map(|checksum| checksum.algorithm);
-        let slot = slot_for(stream.max_encoded()).max((stream.hold_back() + 4 * SLOT).next_multiple_of(SLOT));
-        let flow = Flow { reader: look.into_reader(source)?, decoder, stream, algorithm };
+        let (start, from) = self.start(&look, &mut *stream)?;
         let mut fingerprint = Builder::new(known.unwrap_or(u64::MAX));
+        for there in self.target.data_in(0..start.position) {
+            fingerprint.expect(&there);
+        }
+        let slot = slot_for(stream.max_encoded()).max((stream.hold_back() + 4 * SLOT).next_multiple_of(SLOT));
+        let checkpoints = Checkpoints::from(from);
+        let can_be_taken_up = look.compression.is_some() && source.has_ranges() && stream.skip_to(start.position);
+        let flow = Flow {
+            decoder: look.decoder(source, start.host)?,
+            reader: look.into_reader(source, start.host)?,
+            stream,
+            start,
+            checkpoints: can_be_taken_up.then_some(&checkpoints),
+        };
         let mut flowed = Flowed::default();
-        let run = Run { source, fingerprint: &fingerprint, order: Order::Host, slot };
-        self.with_volume(&run, &Checkpoints::default(), |engine, volume| {
+        let run = Run { source, fingerprint: &fingerprint, order: Order::Stream, slot };
+        self.with_volume(&run, &checkpoints, |engine, volume| {
             flowed = streamed(engine, volume, flow)?;
             Ok(())
         })?;
@@ -314,6 +331,22 @@ impl Attempt<'_> {
         }
         fingerprint.settle(virtual_size);
         Ok(Moved { virtual_size, fingerprint, file, inner })
+    }
+
+    /// Where the stream begins: at the checkpoint of an earlier attempt, or at its first byte.
+    fn start(&mut self, look: &Look, stream: &mut dyn formats::Stream) -> Result<(Start, Checkpoint), Failure> {
+        let Transfer { source, checksum, .. } = self.transfer;
+        let algorithm = checksum.as_ref().map(|checksum| checksum.algorithm);
+        let beginning = (Start::at_beginning(algorithm), Checkpoint::default());
+        let moving = self.earlier.as_ref().filter(|record| record.phase == Phase::Moving && record.checkpoint.host > 0);
+        let Some(from) = moving.map(|record| record.checkpoint.clone()) else { return Ok(beginning) };
+        if let Some(start) = Start::taken_up(&from, algorithm, (*source, look), stream, &*self.target)? {
+            return Ok((start, from));
+        }
+        stream.skip_to(0);
+        self.warnings
+            .push("The record of an earlier attempt does not fit the source; decoded from its beginning.".into());
+        Ok(beginning)
     }
 
     /// Refuses a size that only a hostile header states: going through its map would take for ever.

@@ -33,8 +33,10 @@ const RECORD_TIME: Duration = Duration::from_secs(2);
 pub(crate) enum Order {
     /// Offsets on the disk.
     Guest,
-    /// Offsets in the (decompressed) image file.
+    /// Offsets in the source's file.
     Host,
+    /// Offsets in the stream inside the compression, if there is one.
+    Stream,
 }
 
 impl Order {
@@ -43,7 +45,7 @@ impl Order {
     pub(crate) fn positions(self, part: &Part) -> Range<u64> {
         match self {
             Self::Guest => part.guest_range(),
-            Self::Host => part.host_range(),
+            Self::Host | Self::Stream => part.host_range(),
         }
     }
 }
@@ -69,13 +71,12 @@ pub(crate) struct Volume<'a> {
 }
 
 impl Volume<'_> {
-    /// Puts consecutive disk bytes, the result of `parts`, on the target and marks the parts done. Returns the windows
-    /// that were thereby completed.
+    /// Puts consecutive disk bytes, the result of `parts`, on the target.
     ///
     /// # Errors
     /// The target refuses.
-    pub(crate) fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<Vec<u64>, Failure> {
-        let Some(first) = parts.first() else { return Ok(Vec::new()) };
+    pub(crate) fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<(), Failure> {
+        let Some(first) = parts.first() else { return Ok(()) };
         let guest = first.guest..first.guest + bytes.len() as u64;
         let runs = self.stages.decode.work(|| {
             let runs: Vec<_> = data_runs(bytes).collect();
@@ -85,12 +86,18 @@ impl Volume<'_> {
         if self.must_write(parts, &guest) {
             self.stages.write.work(|| self.write(guest.start, bytes, &runs))?;
         }
+        Ok(())
+    }
+
+    /// Marks parts done that were counted as work. Returns the windows that were thereby completed.
+    pub(crate) fn finish(&self, parts: &[Part]) -> Vec<u64> {
         let completed: Vec<_> =
             parts.iter().filter_map(|part| self.tracker.finish(&self.order.positions(part))).collect();
-        if !completed.is_empty() {
+        // On the streamed route the source's own offsets are what is shown.
+        if !completed.is_empty() && self.order != Order::Stream {
             self.progress.reach(self.tracker.done().watermark);
         }
-        Ok(completed)
+        completed
     }
 
     /// What an earlier attempt wrote is there; what was withheld then is not.
@@ -199,11 +206,11 @@ impl Checkpoints {
     }
 
     /// The newest checkpoint whose position is at most `position`; older ones are forgotten.
-    fn below(&self, position: u64) -> Checkpoint {
+    pub(crate) fn below(&self, position: u64) -> Checkpoint {
         let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while passed.get(1).is_some_and(|next| next.position <= position) {
             passed.pop_front();
         }
-        passed.front().cloned().unwrap_or_default()
+        passed.front().filter(|first| first.position <= position).cloned().unwrap_or_default()
     }
 }

@@ -18,6 +18,8 @@ const COLLECT: usize = 512 << 10;
 pub(crate) enum Work {
     /// Decode and write fetched bytes.
     Unit(Filled),
+    /// The same with bytes that an earlier attempt counted and the device only withheld.
+    Withheld(Filled),
     /// Complete the fingerprint of a window in which there is nothing left to fetch.
     Close(u64),
 }
@@ -41,6 +43,8 @@ pub(crate) struct Worker<'a> {
     filled: usize,
     /// Consecutive encoded parts that are decoded and not written yet.
     run: Vec<Part>,
+    /// Whether the parts at hand are counted as work.
+    counted: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -56,7 +60,7 @@ impl<'a> Worker<'a> {
         let max_encoded = max_encoded as usize;
         let decoded = if max_encoded == 0 { Vec::new() } else { vec![0; COLLECT.max(max_encoded)] };
         let decoder = ClusterDecoder::new();
-        Self { volume, stop, closed, source, decoder, max_encoded, decoded, filled: 0, run: Vec::new() }
+        Self { volume, stop, closed, source, decoder, max_encoded, decoded, filled: 0, run: Vec::new(), counted: true }
     }
 
     /// Works until the channel is closed or something fails. After a stop it goes on with what was fetched already, so
@@ -66,7 +70,8 @@ impl<'a> Worker<'a> {
         self.volume.stages.write.enter();
         while let Ok(item) = self.volume.stages.decode.wait(|| work.recv()) {
             let done = match item {
-                Work::Unit(filled) => self.unit(&filled),
+                Work::Unit(filled) => self.unit(&filled, true),
+                Work::Withheld(filled) => self.unit(&filled, false),
                 Work::Close(index) => self.close(index),
             };
             if let Err(failure) = done {
@@ -76,7 +81,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn unit(&mut self, filled: &Filled) -> Result<(), Failure> {
+    fn unit(&mut self, filled: &Filled, counted: bool) -> Result<(), Failure> {
+        self.counted = counted;
         for part in &filled.unit.parts {
             let from = (part.host - filled.unit.host.start) as usize;
             let bytes = &filled.slot[from..from + part.host_len as usize];
@@ -116,10 +122,11 @@ impl<'a> Worker<'a> {
     }
 
     fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<(), Failure> {
-        for index in self.volume.put(parts, bytes)? {
-            self.close(index)?;
+        self.volume.put(parts, bytes)?;
+        if !self.counted {
+            return Ok(());
         }
-        Ok(())
+        self.volume.finish(parts).into_iter().try_for_each(|index| self.close(index))
     }
 
     fn close(&self, index: u64) -> Result<(), Failure> {

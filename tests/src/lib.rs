@@ -1,7 +1,9 @@
 //! What the end-to-end tests share: running the real `gantry`, and reading what it says.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -32,6 +34,13 @@ impl Import {
         Self { source, target: target.to_owned(), state: state.to_owned(), arguments: Vec::new() }
     }
 
+    /// The same import into `target`.
+    #[must_use]
+    pub fn onto(mut self, target: &Path) -> Self {
+        target.clone_into(&mut self.target);
+        self
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn with(mut self, argument: impl Into<String>) -> Self {
@@ -46,6 +55,47 @@ impl Import {
         command.arg("import").arg(&self.source).arg(&self.target).arg("--json").args(&self.arguments);
         command.env("XDG_STATE_HOME", &self.state).env_remove("OWNER_UID");
         command
+    }
+
+    /// Runs it until its main thread makes system call `call` for the `number`th time, and kills it there. Returns false if
+    /// it ended before.
+    ///
+    /// The main thread prepares the target and finishes it, so this reaches every step of either.
+    ///
+    /// # Errors
+    /// strace does not run, or the import fails by itself.
+    pub fn killed_at(&self, call: &str, number: u32) -> Result<bool> {
+        let import = self.command();
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+        command.arg(format!("inject={call}:signal=KILL:when={number}"));
+        command.arg(import.get_program()).args(import.get_args());
+        for (name, value) in import.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.output()?;
+        // strace ends as the program did.
+        let killed = output.status.signal() == Some(9);
+        ensure!(killed || output.status.success(), "{self:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(killed)
+    }
+
+    /// Starts it, kills it as soon as `now` holds, and returns whether it was still running then.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn killed_when(&self, mut now: impl FnMut() -> bool) -> Result<bool> {
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        while child.try_wait()?.is_none() && !now() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let running = child.try_wait()?.is_none();
+        child.kill()?;
+        child.wait()?;
+        Ok(running)
     }
 
     /// Runs it to success and returns its report.
@@ -87,6 +137,24 @@ pub fn failed(output: &Output) -> Result<(i32, String)> {
     }
     let code = json(output)?["error"]["code"].as_str().context("no code")?.to_owned();
     Ok((output.status.code().context("ended by a signal")?, code))
+}
+
+/// Names of the hidden files that an import keeps beside `target` while it is unfinished.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn leftovers(target: &Path) -> Result<Vec<String>> {
+    let folder = target.parent().context("a target is in a folder")?;
+    let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    Ok(names.into_iter().filter(|name| name.contains(".gantry-")).collect())
+}
+
+/// How often a random test repeats what it does: `times`, and in `cargo xtask soak` a multiple.
+#[must_use]
+pub fn repeated(times: u64) -> u64 {
+    let factor = std::env::var("GANTRY_SOAK").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    times * factor
 }
 
 /// `sha256:HEX` of a file, by sha256sum.

@@ -1,8 +1,9 @@
 //! Killed at any moment: nothing looks finished, and the next run goes on and gives the original.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use fixtures::device::LoopDevice;
@@ -10,15 +11,7 @@ use fixtures::images::noise::Noise;
 use fixtures::images::qcow2::Qcow2;
 use fixtures::images::{MIB, compare, compress, raw};
 use tempfile::TempDir;
-use tests::{Import, number, sha256};
-
-/// Kills per kind of import; `GANTRY_SOAK` multiplies them.
-const KILLS: u64 = 6;
-
-fn kills() -> u64 {
-    let factor = std::env::var("GANTRY_SOAK").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    KILLS * factor
-}
+use tests::{Import, leftovers, repeated, sha256};
 
 struct Images {
     folder: TempDir,
@@ -28,48 +21,42 @@ struct Images {
 }
 
 impl Images {
-    fn new() -> Result<Self> {
+    fn new(size: u64) -> Result<Self> {
         let folder = TempDir::new()?;
-        let disk = raw::dense(&folder.path().join("disk.raw"), 160 * MIB, 11)?;
+        let disk = raw::dense(&folder.path().join("disk.raw"), size, 11)?;
         let qcow2 = Qcow2::default().convert(&disk, &folder.path().join("disk.qcow2"))?;
-        let gzip = compress::gzip(&disk, &folder.path().join("disk.gz"), 1)?;
+        let gzip = compress::gzip_members(&disk, &folder.path().join("disk.gz"), size / 16)?;
         Ok(Self { folder, disk, qcow2, gzip })
     }
 
-    /// The three routes, slow enough to be killed anywhere.
+    fn target(&self) -> PathBuf {
+        self.folder.path().join("disk.img")
+    }
+
+    /// The three routes.
     fn imports(&self, target: &Path) -> Result<[Import; 3]> {
         let state = self.folder.path().join("state");
-        let import = |source: &Path| Import::new(source, target, &state).with("--rate-limit=200M");
+        let import = |source: &Path| Import::new(source, target, &state);
         let checked = import(&self.qcow2).with(format!("--checksum={}", sha256(&self.qcow2)?));
         Ok([import(&self.qcow2), checked, import(&self.gzip)])
     }
 }
 
-/// Starts the import and kills it after a while; returns whether it was still running.
-fn kill(import: &Import, after: Duration) -> Result<bool> {
-    let mut child = import.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    // The moment is what is random here; nothing is waited for.
-    std::thread::sleep(after);
-    let running = child.try_wait()?.is_none();
-    child.kill()?;
-    child.wait()?;
-    Ok(running)
+/// Kills the import at a random moment; returns whether it was still running.
+fn kill(import: &Import, moments: &mut Noise) -> Result<bool> {
+    let end = Instant::now() + Duration::from_millis(moments.below(900));
+    import.clone().with("--rate-limit=200M").killed_when(|| Instant::now() >= end)
 }
 
 #[test]
 fn a_killed_import_into_a_file_is_finished_by_the_next_run() -> Result<()> {
-    let images = Images::new()?;
+    let images = Images::new(160 * MIB)?;
+    let target = images.target();
     let mut moments = Noise::new(1);
-    for import in images.imports(&images.folder.path().join("disk.img"))? {
-        let target = images.folder.path().join("disk.img");
-        for _ in 0..kills() {
+    for import in images.imports(&target)? {
+        for _ in 0..repeated(4) {
             let _ = std::fs::remove_file(&target);
-            while kill(&import, Duration::from_millis(moments.below(900)))? {
-                assert!(!target.exists(), "a killed import left a finished-looking file");
-                if moments.below(2) == 0 {
-                    break;
-                }
-            }
+            while kill(&import, &mut moments)? && !target.exists() && moments.below(2) == 0 {}
             if !target.exists() {
                 import.succeed()?;
             }
@@ -79,19 +66,25 @@ fn a_killed_import_into_a_file_is_finished_by_the_next_run() -> Result<()> {
     Ok(())
 }
 
+/// Whether one of the first two blocks is a record; then the device is no disk.
+fn is_unfinished(device: &Path) -> Result<bool> {
+    let mut head = [0; 8192];
+    File::open(device)?.read_exact_at(&mut head, 0)?;
+    Ok(head.chunks(4096).any(|block| block.starts_with(b"GANTRYJ1")))
+}
+
 #[test]
 fn a_killed_import_onto_a_device_is_finished_by_the_next_run() -> Result<()> {
-    let images = Images::new()?;
+    let images = Images::new(160 * MIB)?;
     let device = LoopDevice::filled(176 * MIB)?;
     let mut moments = Noise::new(2);
     for import in images.imports(device.path())? {
-        for _ in 0..kills() {
-            let import = import.clone().with("--force");
-            if kill(&import, Duration::from_millis(moments.below(900)))? {
-                let head = std::fs::read(device.path()).map(|device| device[..8192].to_vec())?;
-                let unfinished = head.chunks(4096).any(|block| block.starts_with(b"GANTRYJ1"));
-                let untouched = head == std::fs::read(&images.disk)?[..8192] || head.iter().all(|&byte| byte == 0xa5);
-                assert!(unfinished || untouched, "the device looks like something: {:x?}", &head[..16]);
+        let import = import.with("--force");
+        for _ in 0..repeated(4) {
+            if kill(&import, &mut moments)? {
+                let is_disk = compare::same_disk(&images.disk, device.path()).is_ok();
+                let is_untouched = compare::filled(device.path(), fixtures::device::FORMER_TENANT).is_ok();
+                assert!(is_unfinished(device.path())? || is_disk || is_untouched);
                 import.succeed()?;
             }
             compare::same_disk(&images.disk, device.path())?;
@@ -102,17 +95,56 @@ fn a_killed_import_onto_a_device_is_finished_by_the_next_run() -> Result<()> {
 }
 
 #[test]
-fn what_was_durable_is_not_fetched_again() -> Result<()> {
-    let images = Images::new()?;
-    let target = images.folder.path().join("disk.img");
-    for import in &images.imports(&target)?[..2] {
-        let _ = std::fs::remove_file(&target);
-        // At 200 MiB/s a record is written about every 0.16 s, and 160 MiB take 0.8 s.
-        assert!(kill(import, Duration::from_millis(600))?);
-        let report = import.succeed()?;
-        assert!(number(&report, "resumed") > 0, "{report}");
-        assert!(number(&report, "fetched") < 160 * MIB, "{report}");
-        compare::same_disk(&images.disk, &target)?;
+fn a_device_whose_import_is_killed_at_any_step_of_its_beginning_or_its_end_is_no_disk_until_it_is_whole() -> Result<()>
+{
+    let images = Images::new(6 * MIB)?;
+    for (route, import) in images.imports(Path::new("/"))?.into_iter().enumerate() {
+        for call in ["pwrite64", "fdatasync", "fallocate"] {
+            for number in 1.. {
+                let device = LoopDevice::filled(8 * MIB)?;
+                let import = import.clone().onto(device.path());
+                let killed = import.killed_at(call, number)?;
+                let is_disk = compare::same_disk(&images.disk, device.path()).is_ok();
+                let is_untouched = compare::filled(device.path(), fixtures::device::FORMER_TENANT).is_ok();
+                assert!(is_unfinished(device.path())? || is_disk || is_untouched, "route {route}, {call} {number}");
+                if killed {
+                    import.with("--force").succeed()?;
+                }
+                compare::same_disk(&images.disk, device.path())?;
+                compare::zeros_from(device.path(), 6 * MIB)?;
+                if !killed {
+                    assert!(number > 1, "{call} is never made");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_whose_import_is_killed_at_any_step_of_its_beginning_or_its_end_has_no_name_until_it_is_whole() -> Result<()> {
+    let images = Images::new(6 * MIB)?;
+    let target = images.target();
+    for import in images.imports(&target)? {
+        for call in ["pwrite64", "fdatasync", "fsync", "ftruncate", "renameat2", "unlink"] {
+            for number in 1.. {
+                let killed = import.killed_at(call, number)?;
+                if target.exists() {
+                    compare::same_disk(&images.disk, &target)?;
+                }
+                if killed {
+                    import.clone().with("--force").succeed()?;
+                }
+                compare::same_disk(&images.disk, &target)?;
+                assert_eq!(leftovers(&target)?, Vec::<String>::new());
+                std::fs::remove_file(&target)?;
+                if !killed {
+                    assert!(number > 1, "{call} is never made");
+                    break;
+                }
+            }
+        }
     }
     Ok(())
 }

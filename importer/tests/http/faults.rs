@@ -76,6 +76,8 @@ fn an_encoding_that_was_not_asked_for_is_refused_by_name() {
     assert!(failure.what().contains("gzip"), "{failure}");
     let (code, ..) = spoiled(|request, content| Answer::of(request, content).with("Content-Encoding", "gzip"));
     assert_eq!(code, Code::SourceHttp);
+    // The label of a compressed file itself, as Apache gives it.
+    connect(&server.address("disk.img.gz")).unwrap();
 }
 
 #[test]

@@ -30,18 +30,31 @@ pub struct Identity {
     pub plan: [u8; 32],
 }
 
+/// What an earlier attempt left on a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// Nothing that counts.
+    Nothing,
+    /// A record that is believed.
+    Believed(Record),
+    /// A record of data that another import put there.
+    Foreign,
+}
+
 /// Writes the records of one attempt.
 pub struct Journal {
     identity: Identity,
+    /// Number of this attempt, from 1.
+    pub attempt: u32,
     sequence: Mutex<u64>,
 }
 
 impl Journal {
-    /// Reads the records of `target` and returns the newest one that is believed.
+    /// Reads the records of `target` and judges the newest one.
     ///
     /// # Errors
     /// The target cannot be read.
-    pub fn open(identity: Identity, target: &dyn Target) -> Result<(Self, Option<Record>), Failure> {
+    pub fn open(identity: Identity, target: &dyn Target) -> Result<(Self, Earlier), Failure> {
         let records = [0, 1].map(|index| read(target.records(), index));
         let mut newest: Option<Record> = None;
         for record in records {
@@ -50,9 +63,17 @@ impl Journal {
                 newest = record;
             }
         }
-        let sequence = newest.as_ref().map_or(0, |record| record.sequence);
-        let believed = newest.filter(|record| record.identity == identity);
-        Ok((Self { identity, sequence: Mutex::new(sequence) }, believed))
+        let is_ours = newest.as_ref().is_some_and(|record| record.identity == identity);
+        let ours = newest.as_ref().filter(|_| is_ours);
+        let attempt = ours.map_or(0, |record| record.attempt).saturating_add(1);
+        // Numbers of others mean nothing: both blocks are overwritten before the first of ours counts.
+        let sequence = Mutex::new(ours.map_or(0, |record| record.sequence));
+        let earlier = match newest.filter(|record| record.phase != Phase::Preparing) {
+            None => Earlier::Nothing,
+            Some(record) if is_ours => Earlier::Believed(record),
+            Some(_) => Earlier::Foreign,
+        };
+        Ok((Self { identity, attempt, sequence }, earlier))
     }
 
     /// Begins from nothing: both record blocks, and with them whatever they held before, are overwritten.
@@ -82,6 +103,7 @@ impl Journal {
             identity: self.identity,
             sequence: *sequence,
             phase,
+            attempt: self.attempt,
             done: done.clone(),
             checkpoint: checkpoint.clone(),
         };

@@ -1,7 +1,7 @@
 //! One record: 4 KiB, self-checking, the same on a file's journal and on a device.
 //!
 //! ```text
-//!    0  magic "GANTRYJ1"        88  phase                     124  state, then windows:
+//!    0  magic "GANTRYJ1"        88  phase, attempt (4 + 4)    124  state, then windows:
 //!    8  version, 0              96  watermark                        index (8), bitmap (128)
 //!   16  sequence               104  checkpoint position      4064  BLAKE3 of all before
 //!   24  volume (32)            112  checkpoint host offset
@@ -56,6 +56,8 @@ pub struct Record {
     pub sequence: u64,
     /// How far the import is.
     pub phase: Phase,
+    /// Number of the attempt that wrote it, from 1.
+    pub attempt: u32,
     /// What is on the target.
     pub done: Done,
     /// Where to take up the source.
@@ -86,6 +88,7 @@ impl Record {
         put(24, &self.identity.volume);
         put(56, &self.identity.plan);
         put(88, &[self.phase as u8]);
+        put(92, &self.attempt.to_le_bytes());
         put(96, &self.done.watermark.to_le_bytes());
         put(104, &self.checkpoint.position.to_le_bytes());
         put(112, &self.checkpoint.host.to_le_bytes());
@@ -128,6 +131,7 @@ impl Record {
             identity: Identity { volume: block[24..56].try_into().ok()?, plan: block[56..88].try_into().ok()? },
             sequence: number::<8>(block, 16)?,
             phase,
+            attempt: number::<4>(block, 92)? as u32,
             done: Done { watermark: number::<8>(block, 96)?, windows },
             checkpoint: Checkpoint { position: number::<8>(block, 104)?, host: number::<8>(block, 112)?, state },
         })
@@ -155,6 +159,7 @@ mod tests {
             identity: Identity { volume: [1; 32], plan: [2; 32] },
             sequence: 7,
             phase: Phase::Moving,
+            attempt: 3,
             done: Done { watermark: 5 << 26, windows: (0..windows).map(|index| (index, bits(index))).collect() },
             checkpoint: Checkpoint { position: 9, host: 11, state: vec![3; 300] },
         }

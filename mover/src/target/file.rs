@@ -6,6 +6,7 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use super::writeback::Writeback;
 use super::{Options, Preallocation, Target, failed, lock, write_zeros};
 use crate::cancel::Cancel;
 use crate::fingerprint::Disk;
+use crate::holes::data_in;
 
 /// Sector size guests assume; a disk is a whole number of them.
 const SECTOR: u64 = 512;
@@ -184,6 +186,10 @@ impl Target for FileTarget {
         let written = self.data.write_all_at(bytes, at);
         let written = written.and_then(|()| self.writeback.written(&self.data, at..at + bytes.len() as u64));
         written.map_err(|error| failed(&format!("write {} bytes at offset {at}", bytes.len()), self.path(), &error))
+    }
+
+    fn data_in(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        data_in(&self.data, range)
     }
 
     fn sync(&self) -> Result<(), Failure> {

@@ -88,6 +88,11 @@ pub trait Target: Disk + Send + Sync {
     /// The target refuses the bytes.
     fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Failure>;
 
+    /// The parts of `range` that may hold data, in order; the rest reads as zeros.
+    fn data_in(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        vec![range]
+    }
+
     /// Makes all that was written so far durable. A failure is final: what the kernel says later is not believed.
     ///
     /// # Errors

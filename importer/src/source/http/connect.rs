@@ -200,6 +200,7 @@ impl Remote {
                 .map(|()| (self.facts.length, range.start))
         };
         let (length, skip) = judged.map_err(|trouble| explain(&self.transport, url, trouble))?;
+        response::check_encoding(response.headers(), url.path()).map_err(|failure| failure.at(shown(url)))?;
         Ok(Body::new(response, length, skip))
     }
 
@@ -212,10 +213,10 @@ impl Remote {
 fn first(transport: &Transport, range: Option<&Range<u64>>) -> Result<(Landing, First), Trouble> {
     let landing = follow(transport, &Ask { range: range.cloned(), if_range: None })?;
     let judged = response::first(landing.response.status(), landing.response.headers(), range);
-    match judged {
-        Ok(first) => Ok((landing, first)),
-        Err(trouble) => Err(explain(transport, &landing.url, trouble)),
-    }
+    let first = judged.map_err(|trouble| explain(transport, &landing.url, trouble))?;
+    let encoding = response::check_encoding(landing.response.headers(), landing.url.path());
+    encoding.map_err(|failure| failure.at(shown(&landing.url)))?;
+    Ok((landing, first))
 }
 
 /// Adds the address, and to a denial why nothing was sent to show who asks.

@@ -6,26 +6,36 @@
 //! ```
 //!
 //! Every stage is a thread of its own; slots of two pools, one on either side of the decompressor, are the back-pressure.
-//! After a kill the stream is decoded again from its beginning, and what is on the target already is not written again.
+//! After a kill a raw disk is taken up at the last end of a gzip member or zstd frame that is recorded, anything else is
+//! decoded again from its beginning; what is on the target already is not written again.
 
+mod decompressor;
+mod marks;
+mod start;
+
+use std::ops::Range;
 use std::sync::Arc;
 
 use codecs::StreamDecoder;
 use contract::{Code, Failure};
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender};
 use formats::{Piece, Stream};
 
-use crate::checksum::{Algorithm, Hasher};
+use crate::checksum::Hasher;
 use crate::engine::Engine;
-use crate::failure::{codec_failure, image_failure};
+use crate::failure::image_failure;
 use crate::fetch::Filled;
 use crate::parts::{Part, Unit};
 use crate::pool::{Pool, Slot};
 use crate::route::MAX_DISK;
 use crate::source::Reader;
+use crate::target::Target;
 use crate::tracker::WINDOW;
-use crate::volume::Volume;
+use crate::volume::{Checkpoints, Volume};
 use crate::worker::Work;
+use decompressor::Decompressor;
+use marks::{Mark, Marks, Part as MarkPart};
+pub(crate) use start::Start;
 
 /// Compressed bytes that are read ahead of the decompressor: slots of this size ...
 const INPUT_SLOT: usize = 256 << 10;
@@ -33,15 +43,17 @@ const INPUT_SLOT: usize = 256 << 10;
 const INPUT_SLOTS: usize = 16;
 
 /// What flows, and how it is to be read.
-pub(crate) struct Flow {
-    /// The source from its first byte on.
+pub(crate) struct Flow<'a> {
+    /// The source from `start` on.
     pub(crate) reader: Box<dyn Reader>,
     /// Undoes the compression around the file.
     pub(crate) decoder: Option<Box<dyn StreamDecoder>>,
     /// Understands the image.
     pub(crate) stream: Box<dyn Stream>,
-    /// Digest to compute over the file, and over what is inside the compression.
-    pub(crate) algorithm: Option<Algorithm>,
+    /// Where the flow begins, and the digests of what came before.
+    pub(crate) start: Start,
+    /// Where a later attempt could begin, if the image can be taken up anywhere but at its beginning.
+    pub(crate) checkpoints: Option<&'a Checkpoints>,
 }
 
 /// What a stream turned out to be.
@@ -55,42 +67,75 @@ pub(crate) struct Flowed {
     pub(crate) inner: Option<String>,
 }
 
-/// A slot and where in it the bytes begin that no earlier slot had.
-type Fresh = (Arc<Slot>, usize);
+/// What a digest is given.
+enum Digested {
+    /// Bytes, each once.
+    Bytes(Arc<Slot>, Range<usize>),
+    /// The digest's state is wanted here.
+    Mark(Mark),
+}
+
+/// Hands a digest bytes of `slot`, if there is a digest.
+fn send_bytes(
+    engine: &Engine<'_>,
+    line: Option<&Sender<Digested>>,
+    slot: &Arc<Slot>,
+    bytes: Range<usize>,
+) -> Result<(), Failure> {
+    match line {
+        Some(line) if !bytes.is_empty() => engine.send(line, Digested::Bytes(Arc::clone(slot), bytes)),
+        _ => Ok(()),
+    }
+}
 
 /// Moves what flows to `volume`.
 ///
 /// # Errors
 /// The first failure of any thread.
-pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow) -> Result<Flowed, Failure> {
-    let Flow { reader, decoder, stream, algorithm } = flow;
+pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow<'_>) -> Result<Flowed, Failure> {
+    let Flow { reader, decoder, stream, start, checkpoints } = flow;
     let input_pool = Pool::new(INPUT_SLOTS, INPUT_SLOT)?;
     let max_encoded = stream.max_encoded();
+    let [file_hasher, inner_hasher] = start.hashers();
+    let marks = checkpoints.map(|checkpoints| Marks::new(checkpoints, file_hasher.is_some()));
+    let marks = marks.as_ref();
     let mut flowed = Flowed::default();
     engine.with_workers(volume, max_encoded, |work, _closed| {
         std::thread::scope(|scope| {
-            let digest = || {
-                let (fresh, digested) = crossbeam_channel::unbounded::<Fresh>();
-                let thread = algorithm.map(|algorithm| scope.spawn(move || digest_of(engine, algorithm, &digested)));
-                (thread.is_some().then_some(fresh), thread)
+            let digest = |hasher: Option<Hasher>, part: MarkPart| {
+                let (line, digested) = crossbeam_channel::unbounded();
+                let thread =
+                    hasher.map(|hasher| scope.spawn(move || digest_of(engine, hasher, &digested, marks, part)));
+                (thread.is_some().then_some(line), thread)
             };
-            let (file_line, file) = digest();
+            let (file_line, file) = digest(file_hasher, MarkPart::File);
             let (input, inner_line, inner) = match decoder {
                 None => (Input::Plain(reader), file_line, None),
                 Some(decoder) => {
-                    let (inner_line, inner) = digest();
+                    let (inner_line, inner) = digest(inner_hasher, MarkPart::Inner);
                     let (filled, slots) = crossbeam_channel::unbounded();
                     let pool = &input_pool;
-                    scope.spawn(move || engine.keep(read_ahead(engine, pool, reader, &filled, file_line.as_ref())));
+                    scope.spawn(move || engine.keep(read_ahead(engine, pool, reader, &filled)));
                     engine.stages.decompress.enter();
-                    (
-                        Input::Compressed(Decompressor { decoder, slots, current: None, used: 0, offset: 0 }),
-                        inner_line,
-                        inner,
-                    )
+                    let decompressor =
+                        Decompressor::new(decoder, slots, file_line, marks, (start.host, start.position));
+                    (Input::Compressed(Box::new(decompressor)), inner_line, inner)
                 }
             };
-            let flowing = Flowing { engine, volume, work, fresh: inner_line, input, stream, base: 0, window: None };
+            let withheld = Withheld::of(volume.target, &start);
+            let base = start.position;
+            let flowing = Flowing {
+                engine,
+                volume,
+                work,
+                digest: inner_line,
+                input,
+                stream,
+                marks,
+                withheld,
+                base,
+                window: None,
+            };
             engine.keep(flowing.run().map(|size| flowed.virtual_size = size));
             let hex = |thread: Option<std::thread::ScopedJoinHandle<'_, String>>| {
                 thread.and_then(|thread| thread.join().ok())
@@ -101,12 +146,21 @@ pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow) -> 
     Ok(flowed)
 }
 
-fn digest_of(engine: &Engine<'_>, algorithm: Algorithm, slots: &Receiver<Fresh>) -> String {
+fn digest_of(
+    engine: &Engine<'_>,
+    mut hasher: Hasher,
+    digested: &Receiver<Digested>,
+    marks: Option<&Marks<'_>>,
+    part: MarkPart,
+) -> String {
     let stage = &engine.stages.checksum;
     stage.enter();
-    let mut hasher = Hasher::new(algorithm);
-    while let Ok((slot, from)) = stage.wait(|| slots.recv()) {
-        stage.work(|| hasher.update(&slot[from..]));
+    while let Ok(item) = stage.wait(|| digested.recv()) {
+        match (item, marks) {
+            (Digested::Bytes(slot, bytes), _) => stage.work(|| hasher.update(&slot[bytes])),
+            (Digested::Mark(mark), Some(marks)) => marks.add(mark, part, hasher.save()),
+            (Digested::Mark(_), None) => {}
+        }
     }
     hasher.hex()
 }
@@ -117,7 +171,6 @@ fn read_ahead(
     pool: &Pool,
     mut reader: Box<dyn Reader>,
     filled: &Sender<Arc<Slot>>,
-    digest: Option<&Sender<Fresh>>,
 ) -> Result<(), Failure> {
     let fetcher = engine.fetcher();
     fetcher.stage.enter();
@@ -126,62 +179,36 @@ fn read_ahead(
         slot.set_len(INPUT_SLOT);
         let read = fetcher.read(&mut *reader, &mut slot)?;
         slot.set_len(read);
-        let slot = Arc::new(slot);
-        if let Some(digest) = digest {
-            engine.send(digest, (Arc::clone(&slot), 0))?;
-        }
-        engine.send(filled, slot)?;
+        engine.send(filled, Arc::new(slot))?;
         if read == 0 {
             return Ok(());
         }
     }
 }
 
-enum Input {
+enum Input<'a> {
     Plain(Box<dyn Reader>),
-    Compressed(Decompressor),
+    Compressed(Box<Decompressor<'a>>),
 }
 
-/// Bytes of the compressed file in, bytes of the image out.
-struct Decompressor {
-    decoder: Box<dyn StreamDecoder>,
-    slots: Receiver<Arc<Slot>>,
-    current: Option<Arc<Slot>>,
-    used: usize,
-    /// Offset in the compressed file.
-    offset: u64,
+/// Digest of the first bytes of the disk, as far as a device withholds them: they are lost with the process, and a later
+/// attempt that decodes them again must get the same.
+struct Withheld {
+    hasher: blake3::Hasher,
+    /// Bytes that are withheld.
+    len: u64,
 }
 
-impl Decompressor {
-    /// Fills `buf` as far as the stream goes.
-    fn fill(&mut self, engine: &Engine<'_>, buf: &mut [u8]) -> Result<usize, Failure> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            if self.current.as_ref().is_none_or(|slot| self.used == slot.len() && !slot.is_empty()) {
-                let stop = engine.stop;
-                let slot = engine.stages.decompress.wait(|| {
-                    select! {
-                        recv(self.slots) -> slot => slot.map_err(|_| stop.reason()),
-                        recv(stop.tripped()) -> _ => Err(stop.reason()),
-                    }
-                })?;
-                (self.current, self.used) = (Some(slot), 0);
-            }
-            let Some(slot) = &self.current else { continue };
-            let refused = |error| codec_failure(&error, engine.source.name(), self.offset);
-            let input = &slot[self.used..];
-            let step =
-                engine.stages.decompress.work(|| self.decoder.step(input, &mut buf[filled..])).map_err(refused)?;
-            // An empty slot is the end of the file; the decoder may still hold decoded bytes.
-            if slot.is_empty() && step.produced == 0 {
-                self.decoder.finish().map_err(|error| codec_failure(&error, engine.source.name(), self.offset))?;
-                break;
-            }
-            self.used += step.consumed;
-            self.offset += step.consumed as u64;
-            filled += step.produced;
-        }
-        Ok(filled)
+impl Withheld {
+    fn of(target: &dyn Target, start: &Start) -> Self {
+        let len = target.withheld().first().map_or(0, |head| head.end);
+        Self { hasher: start.withheld.clone(), len }
+    }
+
+    /// Takes bytes of the stream that begin at `position`.
+    fn pass(&mut self, position: u64, bytes: &[u8]) {
+        let len = self.len.saturating_sub(position).min(bytes.len() as u64) as usize;
+        self.hasher.update(&bytes[..len]);
     }
 }
 
@@ -191,9 +218,11 @@ struct Flowing<'a> {
     volume: &'a Volume<'a>,
     work: Sender<Work>,
     /// Where a digest of the image's bytes is computed.
-    fresh: Option<Sender<Fresh>>,
-    input: Input,
+    digest: Option<Sender<Digested>>,
+    input: Input<'a>,
     stream: Box<dyn Stream>,
+    marks: Option<&'a Marks<'a>>,
+    withheld: Withheld,
     /// Stream offset of the current slot's first byte.
     base: u64,
     /// The window that is open.
@@ -221,13 +250,12 @@ impl Flowing<'_> {
             next.set_len(filled - consumed);
             next.copy_from_slice(&slot[consumed..]);
             let full = Arc::new(std::mem::replace(&mut slot, next));
-            if let Some(fresh) = &self.fresh {
-                self.engine.send(fresh, (Arc::clone(&full), carried))?;
-            }
+            self.pass(&full, carried..filled)?;
             carried = filled - consumed;
             let unit = Unit { host: self.base..self.base + consumed as u64, parts };
             self.base += consumed as u64;
             self.refuse_bomb()?;
+            self.engine.progress.reach(self.reached());
             self.engine.send(&self.work, Work::Unit(Filled { number, unit, slot: full }))?;
             number += 1;
             if last {
@@ -246,6 +274,40 @@ impl Flowing<'_> {
             Input::Plain(reader) => self.engine.fetcher().read(&mut **reader, buf),
             Input::Compressed(decompressor) => decompressor.fill(self.engine, buf),
         }
+    }
+
+    /// Offset in the source's file.
+    fn reached(&self) -> u64 {
+        match &self.input {
+            Input::Plain(_) => self.base,
+            Input::Compressed(decompressor) => decompressor.offset,
+        }
+    }
+
+    /// Hands new bytes of the stream to the digests, in pieces where marks were passed.
+    fn pass(&mut self, slot: &Arc<Slot>, fresh: Range<usize>) -> Result<(), Failure> {
+        let passed = match &mut self.input {
+            Input::Plain(_) => Vec::new(),
+            Input::Compressed(decompressor) => std::mem::take(&mut decompressor.passed),
+        };
+        let mut from = fresh.start;
+        for (position, mark) in passed {
+            let to = (position - self.base) as usize;
+            self.pass_piece(slot, from..to)?;
+            from = to;
+            if let Some(marks) = self.marks {
+                marks.add(mark, MarkPart::Withheld, self.withheld.hasher.finalize().as_bytes().to_vec());
+            }
+            if let Some(digest) = &self.digest {
+                self.engine.send(digest, Digested::Mark(mark))?;
+            }
+        }
+        self.pass_piece(slot, from..fresh.end)
+    }
+
+    fn pass_piece(&mut self, slot: &Arc<Slot>, piece: Range<usize>) -> Result<(), Failure> {
+        self.withheld.pass(self.base + piece.start as u64, &slot[piece.clone()]);
+        send_bytes(self.engine, self.digest.as_ref(), slot, piece)
     }
 
     /// Asks the format what the bytes are, and counts the parts as work.

@@ -41,6 +41,29 @@ pub enum Lookup {
     Wants(Vec<Range<u64>>),
 }
 
+/// Answer of [`Open::step`].
+pub enum Opening {
+    /// These host ranges must be fed first. Ascending, each at most 64 KiB long.
+    Wants(Vec<Range<u64>>),
+    /// The map; opening is over.
+    Ready(Box<dyn Map>),
+}
+
+/// An image on its way to a map, for formats whose first bytes alone do not tell the size of the disk.
+pub trait Open: Send {
+    /// The map, or what must be read before there is one.
+    ///
+    /// # Errors
+    /// What was fed is refused.
+    fn step(&mut self) -> Result<Opening, Error>;
+
+    /// Takes bytes that [`step`](Self::step) wanted; fewer where the file ends inside them.
+    ///
+    /// # Errors
+    /// They are refused.
+    fn feed(&mut self, host: HostOffset, bytes: &[u8]) -> Result<(), Error>;
+}
+
 /// Guest-to-host map of one image, for sources that can be read at random.
 ///
 /// The caller asks with [`lookup`](Self::lookup), reads what is wanted, hands it to [`feed`](Self::feed), and asks again.

@@ -4,12 +4,13 @@ use contract::{Code, Failure, ImportReport};
 use formats::probe::Format;
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
+use mover::inspect::{Inspection, inspect};
 use mover::look::Look;
-use mover::plan::Plan;
+use mover::plan::{Plan, Route};
 use mover::progress::Progress;
 use mover::size::Overhead;
 use mover::source::Source;
-use mover::target::Options;
+use mover::target::{self, Kind, Options, Preallocation};
 use mover::transfer::Transfer;
 
 use crate::source::http::Options as HttpOptions;
@@ -37,6 +38,26 @@ pub struct Import {
     pub accept_unknown_end: bool,
     /// Bytes per second to fetch at most.
     pub rate: Option<u64>,
+}
+
+/// What an import would do. Sizes are in bytes; what only decoding would tell is `None`.
+pub struct Explanation {
+    /// The source, opened.
+    pub source: Box<dyn Source>,
+    /// What it begins with.
+    pub look: Look,
+    /// The route and its reason.
+    pub plan: Plan,
+    /// What the image's tables say.
+    pub inspection: Inspection,
+    /// What the target is.
+    pub target: Kind,
+    /// What the target can take.
+    pub room: u64,
+    /// What would be fetched.
+    pub fetch: Option<u64>,
+    /// What would be written at most; zeros inside it are left out.
+    pub write: Option<u64>,
 }
 
 /// Opens what `location` names.
@@ -76,11 +97,21 @@ impl Import {
     ///
     /// # Errors
     /// As [`run`](Self::run), as far as it can be known without writing.
-    pub fn explain(&self, cancel: &Cancel) -> Result<(Box<dyn Source>, Look, Plan), Failure> {
+    pub fn explain(&self, cancel: &Cancel) -> Result<Explanation, Failure> {
         let source = open(&self.location, &self.http, cancel)?;
         let look = Look::at(&*source, self.format, self.decompress)?;
         let plan = self.transfer(&*source, cancel, &Progress::default())?.plan(&look)?;
-        Ok((source, look, plan))
+        let inspection = inspect(&*source, &look)?;
+        let (target, room) = target::check(self.target.clone(), inspection.virtual_size)?;
+        let fetch = match (plan.route, inspection.allocation) {
+            (Route::Mapped, Some(allocation)) => Some(allocation.host + allocation.tables),
+            _ => source.len(),
+        };
+        let write = match (self.target.preallocation, inspection.allocation) {
+            (Preallocation::None, Some(allocation)) => Some(allocation.guest),
+            _ => inspection.virtual_size,
+        };
+        Ok(Explanation { source, look, plan, inspection, target, room, fetch, write })
     }
 
     fn can_be_opened_again(&self) -> bool {

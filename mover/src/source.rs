@@ -68,6 +68,11 @@ pub trait Source: Send + Sync {
     /// How many readers may be open at once with a gain.
     fn parallelism(&self) -> usize;
 
+    /// How the source is reached: credentials by their kind, headers by their names, proxies; never a value that is secret.
+    fn access(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a careful user should know about this source (weak transport, missing length ...), in full sentences.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

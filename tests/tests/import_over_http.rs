@@ -1,6 +1,7 @@
 //! Servers and networks that misbehave: an import gets through, or says why not, and never leaves a wrong disk.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use fixtures::images::{MIB, compare, raw};
 use fixtures::nginx::{Nginx, Settings};
 use fixtures::proxy::Proxy;
 use tempfile::TempDir;
-use tests::{Import, failed, number, sha256};
+use tests::{Import, failed, json, leftovers, number, sha256};
 
 #[test]
 fn a_connection_that_is_cut_every_8_mib_gets_through_without_fetching_twice() -> Result<()> {
@@ -35,29 +36,32 @@ fn a_connection_that_is_cut_every_8_mib_gets_through_without_fetching_twice() ->
 }
 
 #[test]
-fn a_source_that_is_replaced_meanwhile_is_imported_from_its_beginning() -> Result<()> {
+fn a_source_that_is_replaced_meanwhile_is_imported_anew_from_its_beginning() -> Result<()> {
     let folder = TempDir::new()?;
     let at = |name: &str| folder.path().join(name);
-    let first = raw::dense(&at("first.raw"), 24 * MIB, 1)?;
-    let second = raw::dense(&at("second.raw"), 24 * MIB, 2)?;
-    run(Command::new("cp").args(["-p"]).args([&first, &at("served.raw")]))?;
+    let [first, second] =
+        [("first.raw", 1), ("second.raw", 2)].map(|(name, seed)| raw::dense(&at(name), 200 * MIB, seed));
+    let (first, second) = (first?, second?);
+    // Another length would be noticed without the entity tag.
+    run(Command::new("touch").args(["-d", "2001-01-01"]).arg(&second))?;
     let nginx = Nginx::serve(folder.path())?;
     let target = at("disk.img");
-    let import = Import::new(nginx.url("served.raw"), &target, &at("state")).with("--rate-limit=8M");
-    let mut child = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    while nginx.requests()?.is_empty() {
-        assert!(child.try_wait()?.is_none(), "it ended before it asked for anything");
-    }
-    run(Command::new("touch").args(["-d", "2001-01-01"]).arg(&second))?;
-    fs::rename(&second, at("served.raw"))?;
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        // Either everything was asked for before the change, or the import started over.
-        let found = [&first, &at("served.raw")].iter().filter(|disk| compare::same_disk(disk, &target).is_ok()).count();
-        assert_eq!(found, 1);
-    } else {
-        assert_eq!(failed(&output)?.1, "source-changed");
-        assert!(!target.exists());
+    let partial = at(".disk.img.gantry-partial");
+    for checksum in [None, Some(sha256(&second)?)] {
+        let _ = fs::remove_file(&target);
+        fs::copy(&first, at("served.raw"))?;
+        let import = Import::new(nginx.url("served.raw"), &target, &at("state")).with("--rate-limit=200M");
+        let import = checksum.iter().fold(import, |import, sum| import.with(format!("--checksum={sum}")));
+        let mut child = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        while !fs::metadata(&partial).is_ok_and(|file| MetadataExt::blocks(&file) > 0) {
+            assert!(child.try_wait()?.is_none(), "it ended before it wrote anything");
+        }
+        run(Command::new("cp").arg("-p").args([&second, &at("new.raw")]))?;
+        fs::rename(at("new.raw"), at("served.raw"))?;
+        let output = child.wait_with_output()?;
+        let report = json(&output)?;
+        assert!(report["warnings"].to_string().contains("replaced meanwhile"), "{report}");
+        compare::same_disk(&second, &target)?;
     }
     Ok(())
 }
@@ -90,7 +94,7 @@ fn a_stop_is_taken_in_good_order_and_the_next_run_goes_on() -> Result<()> {
         let slow = import.clone().with("--rate-limit=20M");
         let mut child = slow.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let partial = folder.path().join(".disk.img.gantry-partial");
-        while !fs::metadata(&partial).is_ok_and(|file| std::os::unix::fs::MetadataExt::blocks(&file) > 2048) {
+        while !fs::metadata(&partial).is_ok_and(|file| MetadataExt::blocks(&file) > 2048) {
             assert!(child.try_wait()?.is_none(), "it ended before it wrote anything");
         }
         run(Command::new("kill").arg(signal).arg(child.id().to_string()))?;
@@ -101,5 +105,34 @@ fn a_stop_is_taken_in_good_order_and_the_next_run_goes_on() -> Result<()> {
         assert!(number(&report, "resumed") > 0, "{report}");
         compare::same_disk(&disk, &target)?;
     }
+    Ok(())
+}
+
+#[test]
+fn an_explanation_names_route_bytes_access_and_target_and_does_nothing() -> Result<()> {
+    let folder = TempDir::new()?;
+    let at = |name: &str| folder.path().join(name);
+    let disk = raw::patterns(&at("disk.raw"), 40 * MIB, 1)?;
+    let image = Qcow2::default().convert(&disk, &at("disk.qcow2"))?;
+    let nginx = Settings::new(folder.path()).login("alice", "open sesame").start()?;
+    fs::write(at("password"), "open sesame")?;
+    fs::write(at("token"), "X-Token: hunter2")?;
+    let import = Import::new(nginx.url("disk.qcow2"), &at("disk.img"), &at("state"))
+        .with("--user=alice")
+        .with(format!("--password-file={}", at("password").display()))
+        .with(format!("--secret-header-file={}", at("token").display()));
+    let explained = import.clone().with("--explain").succeed()?;
+    assert!(!at("disk.img").exists() && leftovers(&at("disk.img"))?.is_empty());
+    assert_eq!((&explained["route"], &explained["target"]), (&"mapped".into(), &"new file".into()));
+    assert_eq!(number(&explained, "virtualSize"), 40 * MIB);
+    assert!(number(&explained, "fetch") <= fs::metadata(&image)?.len() && number(&explained, "room") > 0);
+    let access = explained["access"].to_string();
+    assert!(access.contains("basic authentication") && access.contains("secret header x-token"), "{access}");
+    assert!(!explained.to_string().contains("hunter2") && !explained.to_string().contains("sesame"));
+    let report = import.clone().succeed()?;
+    // The explanation is what then happens.
+    assert_eq!(report["route"], explained["route"]);
+    assert!(number(&report, "fetched") <= number(&explained, "fetch") + MIB);
+    assert_eq!(import.with("--explain").fail()?, (6, "target-exists".to_owned()));
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Result;
 use fixtures::device::{Failures, FaultyFile, LoopDevice, Mount};
 use fixtures::images::qcow2::{Clusters, Qcow2, qemu_img};
 use fixtures::images::{MIB, compare, compress, raw};
 use tempfile::TempDir;
-use tests::{Import, number};
+use tests::{Import, failed, number};
 
 fn import(source: &std::path::Path, target: &std::path::Path, folder: &TempDir) -> Import {
     Import::new(source, target, &folder.path().join("state"))
@@ -59,15 +61,73 @@ fn a_full_file_system_keeps_what_was_written_for_the_next_run() -> Result<()> {
     compare::same_disk(&disk, &target)
 }
 
+/// What fails, and from when on.
+fn failures() -> [Failures; 2] {
+    [Failures { writes: 0.02, ..Failures::default() }, Failures { flushes: true, ..Failures::default() }]
+}
+
+/// Runs an import that is under way when its target begins to fail, and returns what it says.
+fn fail_midway(import: &Import, faulty: &FaultyFile) -> Result<(i32, String)> {
+    let child =
+        import.clone().with("--rate-limit=60M").command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    std::thread::sleep(Duration::from_millis(200));
+    faulty.break_now()?;
+    failed(&child.wait_with_output()?)
+}
+
 #[test]
-fn a_device_that_fails_never_holds_a_disk() -> Result<()> {
+fn a_device_that_begins_to_fail_never_holds_a_disk() -> Result<()> {
     let folder = TempDir::new()?;
     let disk = raw::dense(&folder.path().join("disk.raw"), 48 * MIB, 3)?;
-    let faulty = FaultyFile::start(64 * MIB, &Failures { reads: 0.0, writes: 0.02, flushes: false })?;
-    let device = LoopDevice::on(&faulty.path())?;
-    faulty.break_now()?;
-    let (exit, _) = import(&disk, device.path(), &folder).fail()?;
-    assert_eq!(exit, 6);
+    for failures in failures() {
+        let faulty = FaultyFile::start(64 * MIB, &failures)?;
+        let device = LoopDevice::on(&faulty.path())?;
+        let import = import(&disk, device.path(), &folder);
+        assert_eq!(fail_midway(&import, &faulty)?, (6, "target-io".to_owned()), "{failures:?}");
+        assert!(compare::by_cmp(&disk, device.path()).is_err(), "{failures:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_on_a_device_that_begins_to_fail_never_gets_its_name() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = raw::dense(&folder.path().join("disk.raw"), 48 * MIB, 3)?;
+    for failures in failures() {
+        let faulty = FaultyFile::start(96 * MIB, &failures)?;
+        let mount = Mount::ext4_on(LoopDevice::on(&faulty.path())?)?;
+        let target = mount.path().join("disk.img");
+        let import = import(&disk, &target, &folder);
+        assert_eq!(fail_midway(&import, &faulty)?, (6, "target-io".to_owned()), "{failures:?}");
+        assert!(!target.exists(), "{failures:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_source_that_cannot_be_read_leaves_an_import_that_goes_on() -> Result<()> {
+    let folder = TempDir::new()?;
+    let faulty = FaultyFile::start(48 * MIB, &Failures { reads: 1.0, ..Failures::default() })?;
+    let target = folder.path().join("disk.img");
+    let import = import(&faulty.path(), &target, &folder);
+    assert_eq!(fail_midway(&import, &faulty)?, (3, "source-read".to_owned()));
+    assert!(!target.exists());
+    Ok(())
+}
+
+#[test]
+fn a_second_import_keeps_away_while_the_first_one_runs() -> Result<()> {
+    let folder = TempDir::new()?;
+    let disk = raw::dense(&folder.path().join("disk.raw"), 16 * MIB, 3)?;
+    let device = LoopDevice::filled(16 * MIB)?;
+    for target in [folder.path().join("disk.img"), device.path().to_owned()] {
+        let import = import(&disk, &target, &folder);
+        let mut first = import.clone().with("--rate-limit=16M").command().stdout(Stdio::null()).spawn()?;
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(import.fail()?, (6, "target-busy".to_owned()));
+        assert!(first.wait()?.success());
+        compare::same_disk(&disk, &target)?;
+    }
     Ok(())
 }
 

@@ -24,6 +24,7 @@ usage: cargo xtask TASK
   test [SUITE]      install what the tests need, build, run every suite or one
   demo              make a real image, serve it, import it, compare
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
+                    [--write: the table into README.md and docs/performance.md]
   fuzz [SECONDS]    every fuzz target for that long (600)
   soak [N]          the kill and cut tests with N times (100) the iterations
   images            make the big images of the bench ahead of time

@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use fixtures::packages;
 
-use crate::cargo::{build_gantry, command, list, metadata, show_and_run, text};
+use crate::cargo::{build_gantry, command, list, metadata, root, show_and_run, target, text};
 
 /// Seconds that a suite may take on two cores; more is a warning, since a slow machine is not a wrong program.
-const BUDGETS: &[(&str, u64)] = &[("unit", 120), ("doc", 60)];
+const BUDGETS: &[(&str, u64)] = &[("unit", 120), ("doc", 60), (ORACLES, 60)];
 /// The budget of an end-to-end file that the list does not name.
 const END_TO_END_BUDGET: u64 = 120;
+
+/// The suite of `tests/oracles`, a workspace of its own.
+const ORACLES: &str = "oracles";
 
 struct Suite {
     name: String,
@@ -32,7 +35,10 @@ struct Suite {
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     let suites: Vec<Suite> = suites()?.into_iter().filter(|suite| only.is_none_or(|name| suite.name == name)).collect();
     if suites.is_empty() {
-        bail!("there is no suite {:?}; a suite is unit, doc or a file of tests/tests", only.unwrap_or_default());
+        bail!(
+            "there is no suite {:?}; a suite is unit, doc, oracles or a file of tests/tests",
+            only.unwrap_or_default()
+        );
     }
     packages::ensure(packages::BUILD)?;
     packages::ensure(packages::TEST)?;
@@ -42,7 +48,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     for suite in &suites {
         eprintln!("suite {}: budget {} s", suite.name, suite.budget.as_secs());
         let start = Instant::now();
-        if show_and_run(&mut with_binary(suite, &gantry)).is_err() {
+        if show_and_run(&mut suite.command(&gantry)).is_err() {
             failed.push(suite.name.as_str());
         }
         let took = start.elapsed();
@@ -56,13 +62,18 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn with_binary(suite: &Suite, gantry: &PathBuf) -> Command {
-    let mut command = command(&["test", "--workspace", "--no-fail-fast"]);
-    command.args(&suite.selection).env("GANTRY_BIN", gantry);
-    command
+impl Suite {
+    fn command(&self, gantry: &PathBuf) -> Command {
+        let mut command = command(&["test", "--no-fail-fast"]);
+        command.args(&self.selection).env("GANTRY_BIN", gantry);
+        if self.name == ORACLES {
+            command.current_dir(root().join("tests/oracles")).env("CARGO_TARGET_DIR", target().join("oracles"));
+        }
+        command
+    }
 }
 
-/// `doc`, `unit`, then each end-to-end file by its name.
+/// `doc`, `unit`, the oracles, then each end-to-end file by its name.
 fn suites() -> Result<Vec<Suite>> {
     let graph = metadata(&["--no-deps"])?;
     let mut files: Vec<&str> = list(&graph, "packages")
@@ -71,8 +82,10 @@ fn suites() -> Result<Vec<Suite>> {
         .map(|target| text(target, "name"))
         .collect();
     files.sort_unstable();
-    let fixed = [("doc", vec!["--doc"]), ("unit", vec!["--lib", "--bins"])];
-    let of_files = files.into_iter().map(|name| (name, vec!["--test", name]));
+    let workspace = |rest: &[&'static str]| [&["--workspace"], rest].concat();
+    let fixed =
+        [("doc", workspace(&["--doc"])), ("unit", workspace(&["--lib", "--bins"])), (ORACLES, vec!["--locked"])];
+    let of_files = files.into_iter().map(|name| (name, vec!["--workspace", "--test", name]));
     Ok(fixed
         .into_iter()
         .chain(of_files)

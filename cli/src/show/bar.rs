@@ -39,7 +39,7 @@ fn bar(progress: &Progress, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         let (total, at) = (progress.total.load(Ordering::Relaxed), progress.at.load(Ordering::Relaxed));
         let fetched = progress.fetched.load(Ordering::Relaxed);
-        bar.set_message(progress.step().name());
+        bar.set_message(step(progress));
         if total == 0 {
             bar.set_style(unknown.clone());
             bar.set_position(fetched);
@@ -64,8 +64,16 @@ fn lines(progress: &Progress, done: &AtomicBool) {
             let share =
                 (at.min(total) * 100).checked_div(total).map(|percent| format!("{percent} %, ")).unwrap_or_default();
             let fetched = bytes(progress.fetched.load(Ordering::Relaxed));
-            eprintln!("gantry: {}: {share}{fetched} fetched", progress.step().name());
+            eprintln!("gantry: {}: {share}{fetched} fetched", step(progress));
             next += LINE;
         }
+    }
+}
+
+/// What is being done, and in which attempt if it is not the first.
+fn step(progress: &Progress) -> String {
+    match progress.attempt.load(Ordering::Relaxed) {
+        0 | 1 => progress.step().name().to_owned(),
+        attempt => format!("{} (attempt {attempt})", progress.step().name()),
     }
 }

@@ -3,9 +3,9 @@
 use contract::{Checked, Failure, ImportReport, SCHEMA};
 use formats::probe::Compression;
 use formats::qcow2::Facts;
+use importer::import::Explanation;
 use mover::inspect::Inspection;
 use mover::look::Look;
-use mover::plan::Plan;
 use mover::source::Source;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
         report.bottleneck
     ))?;
     if report.resumed > 0 {
-        line(&format!("  went on after an earlier attempt: {} were there already", bytes(report.resumed)))?;
+        line(&format!("  attempt {}: {} were there already", report.attempt, bytes(report.resumed)))?;
     }
     if let Some(checksum) = &report.checksum {
         let of = match checksum.matched {
@@ -49,35 +49,50 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn explanation((source, look, plan): &(Box<dyn Source>, Look, Plan), as_json: bool) -> Result<(), Failure> {
+pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Failure> {
+    let Explanation { source, look, plan, inspection, target, room, fetch, write } = found;
     let compression = look.compression.map(Compression::name);
+    let mut warnings = source.warnings();
+    if let Some(write) = write.filter(|write| write > room) {
+        warnings.push(format!("The disk may need {}, and the target can take {}.", bytes(write), bytes(*room)));
+    }
     if as_json {
         return super::json(&json!({
             "schema": SCHEMA,
             "source": source.name(),
             "length": source.len(),
+            "access": source.access(),
             "format": look.format.name(),
             "compression": compression,
+            "virtualSize": inspection.virtual_size,
             "route": plan.route.name(),
             "because": plan.because,
             "connections": source.parallelism(),
+            "fetch": fetch,
+            "write": write,
+            "target": target.name(),
+            "room": room,
             "resumable": source.identity().is_some(),
-            "warnings": source.warnings(),
+            "warnings": warnings,
         }));
     }
-    let length = source.len().map_or("unknown length".to_owned(), bytes);
-    line(&format!("source      {} ({length})", source.name()))?;
+    let size = |size: Option<u64>| size.map_or("unknown until it is decoded".to_owned(), bytes);
+    line(&format!("source      {} ({})", source.name(), source.len().map_or("unknown length".to_owned(), bytes)))?;
+    source.access().iter().try_for_each(|access| line(&format!("access      {access}")))?;
     line(&format!(
-        "format      {}{}",
+        "format      {}{}, disk of {}",
         look.format,
-        compression.map(|name| format!(" inside {name}")).unwrap_or_default()
+        compression.map(|name| format!(" inside {name}")).unwrap_or_default(),
+        size(inspection.virtual_size)
     ))?;
     line(&format!("route       {}: {}", plan.route, plan.because))?;
-    line(&format!("connections {}", source.parallelism()))?;
+    line(&format!("fetch       {}, connections: {}", size(*fetch), source.parallelism()))?;
+    line(&format!("write       {} at most, zeros are left out", size(*write)))?;
+    line(&format!("target      {}, can take {}", target.name(), bytes(*room)))?;
     let resumable =
         if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
-    source.warnings().iter().try_for_each(|warning| line(&format!("warning     {warning}")))
+    warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 
 /// Prints what an image is.

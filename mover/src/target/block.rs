@@ -29,6 +29,8 @@ use crate::journal::{RECORD, is_record};
 
 /// Bytes withheld at either end.
 const WITHHELD: u64 = 1 << 20;
+/// Largest logical block of a device.
+const BLOCK: u64 = 4096;
 /// Bytes zeroed by one request, so that a stop is noticed in time.
 const ZERO_STEP: u64 = 1 << 30;
 
@@ -69,6 +71,12 @@ impl BlockTarget {
         let target = Self { options, device, size, withheld, held, writeback: Writeback::default() };
         target.refuse_known_content()?;
         Ok(target)
+    }
+
+    /// Bytes of the device.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     fn refuse_known_content(&self) -> Result<(), Failure> {
@@ -133,10 +141,9 @@ impl BlockTarget {
         Ok(Zeroed::Yes)
     }
 
-    /// Zeroes what lies past the image where that is cheap; a former tenant's bytes are a leak.
-    fn zero_beyond(&self, image: u64, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure> {
-        let beyond =
-            image.next_multiple_of(4096).min(self.size)..self.size - (self.withheld[1].end - self.withheld[1].start);
+    /// Zeroes what lies past `end` where that is cheap; a former tenant's bytes are a leak.
+    fn zero_beyond(&self, end: u64, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure> {
+        let beyond = end..self.withheld[1].start;
         if beyond.start >= beyond.end || self.options.preallocation == Preallocation::Full {
             return Ok(());
         }
@@ -191,8 +198,10 @@ impl Target for BlockTarget {
         }
         self.sync()?;
         let body = self.withheld[0].end..self.withheld[1].start;
-        self.zero(body.start..image.clamp(body.start, body.end), cancel)?;
-        self.zero_beyond(image.max(body.start), cancel, warnings)
+        // Whole blocks: what zeroes cheaply may not do parts of one.
+        let end = image.next_multiple_of(BLOCK).clamp(body.start, body.end);
+        self.zero(body.start..end, cancel)?;
+        self.zero_beyond(end, cancel, warnings)
     }
 
     fn settle(&self, image: u64) -> Result<(), Failure> {

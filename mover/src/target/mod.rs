@@ -14,7 +14,7 @@ mod writeback;
 pub use block::BlockTarget;
 pub(crate) use file::read_padded;
 pub use file::{FileTarget, free_space};
-pub use open::{Opened, open};
+pub use open::{Kind, Opened, check, open};
 
 use std::fs::File;
 use std::ops::Range;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
 
-use super::{BlockTarget, FileTarget, Options, Target, failed};
+use super::{BlockTarget, FileTarget, Options, Target, failed, free_space};
 
 /// Endings of formats that are not written; the output is a raw disk.
 const OTHER_FORMATS: &[&str] = &["qcow2", "qcow", "vmdk", "vdi", "vhd", "vpc", "vhdx", "qed", "gz", "xz", "zst", "ova"];
@@ -14,25 +14,74 @@ const OTHER_FORMATS: &[&str] = &["qcow2", "qcow", "vmdk", "vdi", "vhd", "vpc", "
 /// A target that may be written.
 pub type Opened = Box<dyn Target>;
 
+/// What a target path stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file that does not exist yet.
+    NewFile,
+    /// A file that will be replaced.
+    OldFile,
+    /// A block device.
+    Device,
+}
+
+impl Kind {
+    /// The name in explanations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NewFile => "new file",
+            Self::OldFile => "existing file, to be replaced",
+            Self::Device => "block device",
+        }
+    }
+}
+
 /// Opens the target and locks it against a second import.
 ///
 /// # Errors
 /// It exists, holds something, is in use, is a symbolic link, or is neither file nor block device.
-pub fn open(mut options: Options) -> Result<Opened, Failure> {
+pub fn open(options: Options) -> Result<Opened, Failure> {
+    let (options, kind) = judge(options)?;
+    Ok(match kind {
+        Kind::NewFile | Kind::OldFile => Box::new(FileTarget::open(options)?),
+        Kind::Device => Box::new(BlockTarget::open(options)?),
+    })
+}
+
+/// Says what the target is and how many bytes it can take, and changes nothing.
+///
+/// # Errors
+/// As [`open`]; or the device has no room for a disk of `image` bytes.
+pub fn check(options: Options, image: Option<u64>) -> Result<(Kind, u64), Failure> {
+    let (options, kind) = judge(options)?;
+    if kind == Kind::Device {
+        let device = BlockTarget::open(options)?;
+        device.settle(image.unwrap_or(0))?;
+        return Ok((kind, device.size()));
+    }
+    Ok((kind, free_space(&options.path)?))
+}
+
+/// Refuses what would destroy something by mistake.
+fn judge(mut options: Options) -> Result<(Options, Kind), Failure> {
     refuse_other_formats(&options.path)?;
     options.path = resolve(&options.path, options.force)?;
     let place = options.path.display().to_string();
-    match fs::metadata(&options.path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(FileTarget::open(options)?)),
-        Err(error) => Err(failed("look at the target", &options.path, &error)),
-        Ok(found) if found.file_type().is_block_device() => Ok(Box::new(BlockTarget::open(options)?)),
-        Ok(found) if found.is_file() && options.force => Ok(Box::new(FileTarget::open(options)?)),
-        Ok(found) if found.is_file() => Err(Failure::new(Code::TargetExists, "the target exists already").at(place)),
-        Ok(_) => {
-            Err(Failure::new(Code::TargetUnsupported, "the target is neither a regular file nor a block device")
-                .at(place))
+    let kind = match fs::metadata(&options.path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kind::NewFile,
+        Err(error) => return Err(failed("look at the target", &options.path, &error)),
+        Ok(found) if found.file_type().is_block_device() => Kind::Device,
+        Ok(found) if found.is_file() && options.force => Kind::OldFile,
+        Ok(found) if found.is_file() => {
+            return Err(Failure::new(Code::TargetExists, "the target exists already").at(place));
         }
-    }
+        Ok(_) => {
+            let what = "the target is neither a regular file nor a block device";
+            return Err(Failure::new(Code::TargetUnsupported, what).at(place));
+        }
+    };
+    Ok((options, kind))
 }
 
 fn refuse_other_formats(path: &Path) -> Result<(), Failure> {

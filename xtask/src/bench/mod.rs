@@ -26,6 +26,9 @@ use self::rows::{ROWS, Row};
 use self::setup::Setup;
 use crate::cargo::build_gantry;
 
+/// Runs of each side where nothing else is asked for.
+const ROUNDS: usize = 3;
+
 /// What the user asked for.
 #[derive(Debug, Default)]
 struct Options {
@@ -33,6 +36,7 @@ struct Options {
     rounds: Option<usize>,
     gantry: Option<PathBuf>,
     quick: bool,
+    write: bool,
 }
 
 /// Runs the rows whose name begins with one of the words of `arguments`, or all.
@@ -63,12 +67,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let mut measurements = Vec::new();
     for (name, build) in chosen {
         let row = build(&setup).with_context(|| format!("could not prepare row {name}"))?;
-        let rounds = options.rounds.unwrap_or(row.rounds);
+        let rounds = options.rounds.unwrap_or(ROUNDS).max(row.least_rounds);
         let measurement = measure(&setup, name, row, rounds).with_context(|| format!("row {name}"))?;
         measurement.print();
         measurements.push(measurement);
     }
-    report::finish(&measurements)
+    report::finish(&measurements, options.write)
 }
 
 /// Peer and Gantry by turns, so that a slow minute of the machine hits both.
@@ -95,6 +99,7 @@ fn parse(arguments: &[&str]) -> Result<Options> {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match *word {
             "--quick" => options.quick = true,
+            "--write" => options.write = true,
             "--rounds" => options.rounds = Some(value()?.parse()?),
             "--gantry" => options.gantry = Some(value()?.into()),
             option if option.starts_with('-') => bail!("unknown option {option}"),
@@ -103,6 +108,9 @@ fn parse(arguments: &[&str]) -> Result<Options> {
     }
     if options.rounds == Some(0) {
         bail!("--rounds needs at least 1");
+    }
+    if options.write && (options.quick || !options.rows.is_empty()) {
+        bail!("--write needs all rows in one run");
     }
     Ok(options)
 }
@@ -123,5 +131,6 @@ mod tests {
         assert!(parse(&["--fast"]).is_err());
         assert!(parse(&["--rounds"]).is_err());
         assert!(parse(&["--rounds", "0"]).is_err());
+        assert!(parse(&["--write", "local"]).is_err());
     }
 }

@@ -3,16 +3,21 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use fixtures::images::MIB;
 use serde_json::{Value, json};
 
 use super::job::{Sample, best, median};
 use super::rows::{Floor, ROUND_TRIP, Row};
-use crate::cargo::target;
+use crate::cargo::{root, target};
 
 /// Resident bytes that an import may take in every row.
 const RESIDENT: u64 = 64 * MIB;
+
+/// Where the table stands, between these marks.
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/performance.md"];
+const BEGIN: &str = "<!-- bench -->";
+const END: &str = "<!-- /bench -->";
 
 /// A row and all its runs.
 #[derive(Debug)]
@@ -125,28 +130,50 @@ impl Measurement {
     }
 }
 
-/// Prints the Markdown table and writes `target/bench/SECONDS.json`.
+/// Prints the Markdown table, writes `target/bench/SECONDS.json` and, if wanted, the table into the documents.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub(super) fn finish(measurements: &[Measurement]) -> Result<()> {
-    println!("\n| work | peer | times as fast | asked for |\n|---|---|---|---|");
+/// When a file cannot be written, or a document has no place for the table.
+pub(super) fn finish(measurements: &[Measurement], into_documents: bool) -> Result<()> {
+    let table = table(measurements);
+    println!("\n{table}");
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let path = target().join("bench").join(format!("{seconds}.json"));
+    let rows: Vec<Value> = measurements.iter().map(Measurement::json).collect();
+    fs::write(&path, serde_json::to_string_pretty(&rows)?)?;
+    println!("all figures: {}", path.display());
+    if into_documents {
+        for document in DOCUMENTS {
+            let path = root().join(document);
+            let text = replaced(&fs::read_to_string(&path)?, &table).with_context(|| document.to_owned())?;
+            fs::write(&path, text)?;
+        }
+    }
+    Ok(())
+}
+
+fn table(measurements: &[Measurement]) -> String {
+    let mut table = "| work | peer | times as fast | floor |\n|---|---|---|---|\n".to_owned();
     for measurement in measurements {
         let (floor, reached) = measurement.verdict();
-        println!(
-            "| {} | {} | {:.2}× | {floor}{} |",
+        table += &format!(
+            "| {} | {} | {:.2}× | {floor}{} |\n",
             measurement.row.work,
             measurement.row.peer_name,
             measurement.ratio(),
             if reached { "" } else { " (missed)" }
         );
     }
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let path = target().join("bench").join(format!("{seconds}.json"));
-    let rows: Vec<Value> = measurements.iter().map(Measurement::json).collect();
-    fs::write(&path, serde_json::to_string_pretty(&rows)?)?;
-    println!("\nall figures: {}", path.display());
-    Ok(())
+    let rounds = measurements.iter().map(|measurement| measurement.ours.len()).min().unwrap_or(0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    table + &format!("\nMedians of at least {rounds} runs of each side by turns, {processors} processors.\n")
+}
+
+/// `text` with `table` between the marks.
+fn replaced(text: &str, table: &str) -> Result<String> {
+    let (before, rest) = text.split_once(BEGIN).context("the document has no place for the table")?;
+    let (_, after) = rest.split_once(END).context("the place for the table does not end")?;
+    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
 }
 
 fn costs(samples: &[Sample]) -> String {
@@ -184,4 +211,16 @@ fn sample_json(sample: &Sample) -> Value {
         })),
         "report": sample.report,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_replaces_what_stood_between_the_marks() {
+        let text = format!("# Title\n{BEGIN}\nold\n{END}\nrest\n");
+        assert_eq!(replaced(&text, "| new |\n").unwrap(), format!("# Title\n{BEGIN}\n| new |\n{END}\nrest\n"));
+        assert!(replaced("no marks", "").is_err());
+    }
 }

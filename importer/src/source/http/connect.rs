@@ -204,6 +204,11 @@ impl Remote {
         Ok(Body::new(response, length, skip))
     }
 
+    /// The address that is asked now.
+    pub(crate) fn address(&self) -> Url {
+        self.pin().url.clone()
+    }
+
     fn pin(&self) -> MutexGuard<'_, Pin> {
         self.pin.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -38,15 +38,17 @@ use reqwest::Url;
 pub use options::{Authorities, Header, Options, ProxyChoice};
 
 use self::connect::{HEAD, Remote};
+use self::proxy::Proxies;
 use self::reader::{Body, HttpReader};
 use self::transport::Transport;
-use super::location::take_credentials;
+use super::location::{shown, take_credentials};
 
 /// A resource of a web server that was found and can be read.
 pub struct HttpSource {
     remote: Arc<Remote>,
     /// The one body of a resource without ranges.
     whole: Mutex<Option<Body>>,
+    access: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -64,9 +66,9 @@ impl HttpSource {
         options.credentials = options.credentials.or(in_address);
         let (remote, body) = Remote::find(Transport::new(url, &options, cancel)?)?;
         let remote = Arc::new(remote);
-        let warnings = warnings(&remote, &options);
+        let (access, warnings) = (access(&remote, &options)?, warnings(&remote, &options));
         let whole = if remote.facts.ranges { read_head(&remote, body)? } else { body };
-        Ok(Self { remote, whole: Mutex::new(whole), warnings })
+        Ok(Self { remote, whole: Mutex::new(whole), access, warnings })
     }
 
     /// Bytes of bodies received so far, those fetched again included.
@@ -96,6 +98,24 @@ fn read_head(remote: &Arc<Remote>, body: Option<Body>) -> Result<Option<Body>, F
     head.truncate(filled);
     remote.head.get_or_init(|| head);
     Ok(None)
+}
+
+fn access(remote: &Remote, options: &Options) -> Result<Vec<String>, Failure> {
+    let mut access = Vec::new();
+    access.extend(options.credentials.is_some().then(|| "basic authentication".to_owned()));
+    access.extend(options.headers.iter().map(|header| {
+        let secret = if header.is_secret() { "secret header" } else { "header" };
+        format!("{secret} {}", header.name)
+    }));
+    access.extend(options.authorities.iter().map(|authorities| format!("authorities of {}", authorities.name)));
+    let proxies = Proxies::new(&options.proxy)?;
+    access.extend(proxies.of(remote.transport.origin()).map(|proxy| format!("proxy {}", shown(proxy))));
+    let address = remote.address();
+    if address != *remote.transport.origin() {
+        let carried = if connect::may_carry(remote.transport.origin(), &address) { "with" } else { "without" };
+        access.push(format!("redirected to {}, {carried} password and headers", shown(&address)));
+    }
+    Ok(access)
 }
 
 fn warnings(remote: &Remote, options: &Options) -> Vec<String> {
@@ -144,6 +164,10 @@ impl Source for HttpSource {
 
     fn parallelism(&self) -> usize {
         if self.remote.facts.ranges { clients::CONNECTIONS } else { 1 }
+    }
+
+    fn access(&self) -> Vec<String> {
+        self.access.clone()
     }
 
     fn warnings(&self) -> Vec<String> {

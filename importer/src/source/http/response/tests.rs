@@ -262,3 +262,37 @@ fn a_web_page_is_recognised() {
         assert_eq!(facts.is_page, is_page, "{kind}");
     }
 }
+
+proptest::proptest! {
+    /// Whatever a server writes into the headers that are read, it is taken or refused in words.
+    #[test]
+    fn no_header_brings_a_reader_down(
+        status in 100u16..600,
+        range in "(bytes )?[-0-9 */+]{0,44}|.{0,20}",
+        date in "[A-Z][a-z]{2}, [0-9]{1,3} (Jan|Feb|Dec|Foo) [0-9]{1,5} [0-9:]{3,10} GMT|.{0,30}",
+        number in "[0-9]{0,22}|.{0,8}",
+    ) {
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, value: &str| {
+            if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+                headers.insert(name, value);
+            }
+        };
+        put(header::CONTENT_RANGE, &range);
+        put(header::LAST_MODIFIED, &date);
+        put(header::DATE, &date);
+        put(header::RETRY_AFTER, if number.len() % 2 == 0 { &date } else { &number });
+        put(header::CONTENT_LENGTH, &number);
+        put(header::ETAG, &range);
+        put(header::CONTENT_ENCODING, &number);
+        let (asked, status) = (100..200, StatusCode::from_u16(status).unwrap());
+        if let Ok(First::Part(facts, len)) = first(status, &headers, Some(&asked)) {
+            assert!(len <= 100 && facts.length.is_some_and(|length| length >= len));
+        }
+        if let Ok(end) = part(status, &headers, &asked, &known()) {
+            assert!(end > 100 && end <= 200);
+        }
+        let _ = whole(status, &headers, &known());
+        let _ = check_encoding(&headers, "/disk.img.gz");
+    }
+}

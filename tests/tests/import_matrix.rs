@@ -159,8 +159,8 @@ impl House {
     /// One cell of the product: `sample` packed into `file`, by `way`, onto a new file or onto a device that holds a
     /// former tenant's bytes. Returns the fingerprint.
     fn cell(&self, sample: &Sample, file: &Path, way: &Way, onto_device: bool) -> Result<Option<String>> {
-        let device = LoopDevice::filled(44 * MIB)?;
-        let target = if onto_device { device.path().to_owned() } else { self.folder.path().join("disk.img") };
+        let device = onto_device.then(|| LoopDevice::filled(44 * MIB)).transpose()?;
+        let target = device.as_ref().map_or(self.folder.path().join("disk.img"), |device| device.path().to_owned());
         let name = file.file_name().context("an image has a name")?.to_string_lossy().into_owned();
         let source = match way.server {
             None => file.display().to_string(),

@@ -252,3 +252,24 @@ fn standard_input_and_blank_disks_are_sources() -> Result<()> {
     assert_eq!((report["virtualSize"].as_u64(), report["written"].as_u64()), (Some(10 * MIB), Some(0)));
     compare::zeros_from(&house.result("blank"), 0)
 }
+
+#[test]
+fn a_named_format_is_believed_whatever_the_first_bytes_say() -> Result<()> {
+    let house = House::new()?;
+    let at = |name: &str| house.folder.path().join(name);
+    let disk = raw::patterns(&at("p.raw"), 5 * MIB, 3)?;
+    let image = Qcow2::default().convert(&disk, &at("p.qcow2"))?;
+    let packed = compress::gzip(&image, &at("p.qcow2.gz"), 6)?;
+    // A guest can write the header of any format, or of a compression, into its raw disk.
+    for (source, options, is) in [
+        (&image, vec!["--format=raw"], &image),
+        (&packed, vec!["--format=raw"], &image),
+        (&packed, vec!["--format=raw", "--no-decompress"], &packed),
+        (&image, vec![], &disk),
+    ] {
+        let import = options.iter().fold(house.import(source, "disk"), |import, option| import.with(*option));
+        import.succeed()?;
+        compare::by_cmp(is, &house.result("disk"))?;
+    }
+    Ok(())
+}

@@ -31,10 +31,10 @@ pub(crate) fn while_running<T: Send>(progress: &Progress, json: bool, work: impl
 }
 
 fn bar(progress: &Progress, done: &AtomicBool) {
-    let bar = ProgressBar::new(0);
     let unknown = ProgressStyle::with_template("{msg:>10} {spinner} {binary_bytes} fetched, {binary_bytes_per_sec}");
     let known = ProgressStyle::with_template("{msg:>10} {bar:32} {percent:>3} %  {prefix}  ETA {eta}");
     let (Ok(unknown), Ok(known)) = (unknown, known) else { return };
+    let bar = ProgressBar::new(0).with_style(unknown.clone());
     let started = Instant::now();
     while !done.load(Ordering::Relaxed) {
         let (total, at) = (progress.total.load(Ordering::Relaxed), progress.at.load(Ordering::Relaxed));

@@ -4,6 +4,8 @@
 //! and people of other versions, so a name or a number given here is never given another meaning.
 
 mod failure;
+pub mod pod;
+pub mod quantity;
 mod report;
 
 pub use failure::{Class, Code, Failure};

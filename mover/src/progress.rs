@@ -1,6 +1,10 @@
 //! What a running transfer shows: counters that anybody may read at any time.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use contract::Failure;
 
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +38,13 @@ impl Step {
     }
 }
 
-/// Progress of one attempt. Grows only.
+/// Progress of one attempt; clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Counters>);
+
+/// The counters of a [`Progress`]. They grow only.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct Counters {
     step: AtomicU8,
     /// Number of the attempt, from 1; 0 while unknown.
     pub attempt: AtomicU32,
@@ -48,9 +56,18 @@ pub struct Progress {
     pub fetched: AtomicU64,
     /// Bytes written to the target.
     pub written: AtomicU64,
+    trouble: Mutex<Option<Failure>>,
 }
 
-impl Progress {
+impl Deref for Progress {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
+    }
+}
+
+impl Counters {
     /// What the transfer is doing now.
     #[must_use]
     pub fn step(&self) -> Step {
@@ -65,5 +82,16 @@ impl Progress {
     /// Says how far it is; never goes back.
     pub fn reach(&self, at: u64) {
         self.at.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// Says what went wrong and is tried again.
+    pub fn troubled(&self, failure: &Failure) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+    }
+
+    /// The last trouble that was got over, if there was any.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Failure> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -144,3 +144,25 @@ fn what_another_import_left_is_not_gone_on_with() -> Result<()> {
     assert!(report["warnings"].to_string().contains("started over"), "{report}");
     compare::same_disk(&second, &target)
 }
+
+#[test]
+fn a_journal_without_its_data_is_not_believed() -> Result<()> {
+    let folder = TempDir::new()?;
+    let at = |name: &str| folder.path().join(name);
+    let disk = raw::dense(&at("disk"), 96 * MIB, 1)?;
+    let (target, journal) = (at("disk.img"), at(".disk.img.gantry-journal"));
+    let import = Import::new(&disk, &target, &at("state"));
+    let begun = import.clone().with("--rate-limit=80M");
+    assert!(begun.killed_when(|| watermark(&journal) > 0)?);
+    std::fs::remove_file(at(".disk.img.gantry-partial"))?;
+    assert_eq!(number(&import.succeed()?, "resumed"), 0);
+    compare::same_disk(&disk, &target)?;
+
+    // The same by a kill: the disk has its name, the journal is still there, and the user removes the disk.
+    std::fs::remove_file(&target)?;
+    assert!(import.clone().with("--rate-limit=80M").killed_at("unlink", 1)?);
+    assert!(target.exists() && watermark(&journal) > 0);
+    std::fs::remove_file(&target)?;
+    assert_eq!(number(&import.succeed()?, "resumed"), 0);
+    compare::same_disk(&disk, &target)
+}

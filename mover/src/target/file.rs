@@ -47,6 +47,11 @@ impl FileTarget {
         };
         let journal = create(&journal_path)?;
         lock::exclusive(&journal, &options.path)?;
+        // A record is of the data beside it: a kill between the last rename and the removal of the journal leaves it alone.
+        if !partial.exists() {
+            let forgotten = journal.set_len(0).and_then(|()| journal.sync_all());
+            forgotten.map_err(|error| failed("empty the journal", &journal_path, &error))?;
+        }
         let data = create(&partial)?;
         Ok(Self { partial, journal_path, data, journal, writeback: Writeback::default(), options })
     }

@@ -1,0 +1,141 @@
+//! What an importer pod is promised and promises: environment, mounts, termination message, progress metric.
+//!
+//! Names, paths and formats are CDI's (`docs/compatibility.md`), so a controller of either product can run a pod of the
+//! other. Additions of our own are the field `fingerprint` and the page [`WORKER`].
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Environment of an importer pod (CDI: `pkg/common`).
+pub mod environment {
+    /// `http`, `none`; other sources are refused by name.
+    pub const SOURCE: &str = "IMPORTER_SOURCE";
+    /// Address of the source.
+    pub const ENDPOINT: &str = "IMPORTER_ENDPOINT";
+    /// `kubevirt` (a disk image) or `archive` (a tar file).
+    pub const CONTENT_TYPE: &str = "IMPORTER_CONTENTTYPE";
+    /// Size that the claim asks for, a Kubernetes quantity.
+    pub const IMAGE_SIZE: &str = "IMPORTER_IMAGE_SIZE";
+    /// Uid of the claim or of its owner: label of the metric, identity of the volume.
+    pub const OWNER_UID: &str = "OWNER_UID";
+    /// Share of a file system that is kept for itself, such as `0.06`.
+    pub const FILESYSTEM_OVERHEAD: &str = "FILESYSTEM_OVERHEAD";
+    /// `true` or `false`.
+    pub const PREALLOCATION: &str = "PREALLOCATION";
+    /// User for basic authentication.
+    pub const ACCESS_KEY_ID: &str = "IMPORTER_ACCESS_KEY_ID";
+    /// Password for basic authentication.
+    pub const SECRET_KEY: &str = "IMPORTER_SECRET_KEY";
+    /// `true`: accept any certificate.
+    pub const INSECURE_TLS: &str = "INSECURE_TLS";
+    /// Directory of certificates to trust.
+    pub const CERT_DIR: &str = "IMPORTER_CERT_DIR";
+    /// Directory of certificates to trust where a proxy replaces the server's.
+    pub const PROXY_CERT_DIR: &str = "IMPORTER_PROXY_CERT_DIR";
+    /// With a number behind it: one header, `Name: value`.
+    pub const EXTRA_HEADER: &str = "IMPORTER_EXTRA_HEADER_";
+    /// Digest to verify, `algo:hex`.
+    pub const CHECKSUM: &str = "IMPORTER_CHECKSUM";
+    /// `TRYNONE`: keep the page cache out of the way.
+    pub const CACHE_MODE: &str = "CACHE_MODE";
+}
+
+/// Paths in an importer pod.
+pub mod path {
+    /// File system volume.
+    pub const DATA: &str = "/data";
+    /// The disk in it.
+    pub const DISK: &str = "/data/disk.img";
+    /// Block volume.
+    pub const DEVICE: &str = "/dev/cdi-block-volume";
+    /// Directories 0, 1, 2 ..., each with files of one secret header.
+    pub const SECRET_HEADERS: &str = "/extraheaders";
+    /// Where the last words go.
+    pub const TERMINATION_LOG: &str = "/dev/termination-log";
+}
+
+/// Port of the metrics, HTTPS with a certificate made for the occasion.
+pub const METRICS_PORT: u16 = 8443;
+/// Page of the metrics.
+pub const METRICS: &str = "/metrics";
+/// Page of one [`Worker`] record as JSON.
+pub const WORKER: &str = "/gantry.dev/v1/worker";
+/// Percentage done, by label `ownerUID`.
+pub const PROGRESS_METRIC: &str = "kubevirt_cdi_import_progress_total";
+
+/// Bytes that the kubelet keeps of a termination message.
+pub const TERMINATION_LIMIT: usize = 4096;
+/// Message of an import that is done.
+pub const IMPORT_COMPLETE: &str = "Import Complete";
+
+/// Last words of a pod that exits with 0, as JSON. Absent fields stand for CDI's zero values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Termination {
+    /// Space was reserved before data arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preallocation_applied: Option<bool>,
+    /// Labels for the claim.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What happened, for people; a controller looks for `checksum mismatch` in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Content fingerprint of the disk, `gantry1:SIZE:ROOT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// A worker's state, served while it lives. Sizes are in bytes, times in seconds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Worker {
+    /// Always [`SCHEMA`](crate::SCHEMA).
+    pub schema: &'static str,
+    /// `opening`, `preparing`, `importing`, `checking`, `finishing`.
+    pub step: &'static str,
+    /// Number of the attempt, from 1; 0 while it is not known.
+    pub attempt: u32,
+    /// How far, in the unit of `total`.
+    pub at: u64,
+    /// Length of the way; 0 while it is not known.
+    pub total: u64,
+    /// Bytes fetched so far.
+    pub fetched: u64,
+    /// Bytes written so far.
+    pub written: u64,
+    /// Bytes fetched per second since the beginning.
+    pub rate: f64,
+    /// Seconds left at this rate, where the end is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+    /// The last trouble, and whether it was got over by trying again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+}
+
+/// Trouble of a worker.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastError {
+    /// Stable code, see `docs/errors.md`.
+    pub code: &'static str,
+    /// What went wrong.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Whether it is being tried again without anybody's help.
+    pub retried: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_left_out_of_the_last_words() {
+        let words = Termination { message: Some(IMPORT_COMPLETE.into()), ..Termination::default() };
+        assert_eq!(serde_json::to_string(&words).unwrap(), r#"{"message":"Import Complete"}"#);
+    }
+}

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Fingerprint(FingerprintOf),
     /// Check that a raw disk has the content a fingerprint was made from
     Verify(Verify),
+    /// Run as the importer of a pod: told by the environment that CDI's controller sets
+    CdiImporter(importer::pod::command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// Shell to complete for
@@ -48,7 +50,7 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.json,
             Command::Fingerprint(fingerprint) => fingerprint.json,
             Command::Verify(verify) => verify.json,
-            Command::Completions { .. } => false,
+            Command::CdiImporter(_) | Command::Completions { .. } => false,
         }
     }
 }

@@ -3,7 +3,6 @@
 mod arguments;
 mod command;
 mod show;
-mod signals;
 
 use std::process::ExitCode;
 
@@ -12,11 +11,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     let json = arguments.json();
-    match command::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            show::failure(&failure, json);
-            signals::exit_code(&failure)
-        }
-    }
+    command::run(arguments).unwrap_or_else(|failure| {
+        show::failure(&failure, json);
+        importer::signals::exit_code(&failure)
+    })
 }

@@ -85,6 +85,7 @@ impl Import {
     pub fn run(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
         match self.attempt(cancel, progress) {
             Err(failure) if failure.code() == Code::SourceChanged && self.can_be_opened_again() => {
+                progress.troubled(&failure);
                 let mut report = self.attempt(cancel, progress)?;
                 report.warnings.push(format!("The source was replaced meanwhile ({failure}); started over."));
                 Ok(report)
@@ -119,7 +120,8 @@ impl Import {
     }
 
     fn attempt(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
-        let source = open(&self.location, &self.http, cancel)?;
+        let http = HttpOptions { progress: progress.clone(), ..self.http.clone() };
+        let source = open(&self.location, &http, cancel)?;
         self.transfer(&*source, cancel, progress)?.run()
     }
 

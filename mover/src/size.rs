@@ -12,7 +12,7 @@ const MIB: u128 = 1 << 20;
 const ONE: u128 = 1_000_000_000;
 
 /// A share of a volume between 0 and 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overhead(u128);
 
 impl Overhead {

@@ -31,6 +31,7 @@ pub(crate) fn options(arguments: &Http) -> Result<Options, Failure> {
         total_timeout: arguments.timeout,
         retry_budget: arguments.retry_for,
         policy: SourcePolicy::allow_all(),
+        ..Options::default()
     })
 }
 

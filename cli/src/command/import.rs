@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: arguments::Import, cancel: &Cancel) -> Result<(), F
             force: arguments.force,
             preallocation: arguments.preallocation.into(),
             size: arguments.size,
+            mode: None,
         },
         overhead: arguments.filesystem_overhead,
         format: arguments.format,

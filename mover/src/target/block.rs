@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use super::file::read_padded;
 use super::writeback::Writeback;
-use super::{Options, Preallocation, Target, failed, signature, write_zeros};
+use super::{Options, Preallocation, Target, failed, signature, too_small, write_zeros};
 use crate::cancel::Cancel;
 use crate::fingerprint::Disk;
 use crate::journal::{RECORD, is_record};
@@ -207,8 +207,7 @@ impl Target for BlockTarget {
     fn settle(&self, image: u64) -> Result<(), Failure> {
         let needed = image.max(self.options.size.unwrap_or(0));
         if needed > self.size {
-            let what = format!("the disk has {needed} bytes, the device only {}", self.size);
-            return Err(Failure::new(Code::TargetTooSmall, what).at(self.path().display().to_string()));
+            return Err(too_small(needed, self.size).at(self.path().display().to_string()));
         }
         Ok(())
     }

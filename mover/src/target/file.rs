@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
@@ -15,7 +15,7 @@ use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with, sta
 use rustix::io::Errno;
 
 use super::writeback::Writeback;
-use super::{Options, Preallocation, Target, failed, lock, write_zeros};
+use super::{Options, Preallocation, Target, failed, lock, too_small, write_zeros};
 use crate::cancel::Cancel;
 use crate::fingerprint::Disk;
 use crate::holes::data_in;
@@ -61,8 +61,7 @@ impl FileTarget {
         let image = image.next_multiple_of(SECTOR);
         match self.options.size {
             Some(size) if size < image => {
-                let what = format!("the disk has {image} bytes, the size asked for is only {size}");
-                Err(Failure::new(Code::TargetTooSmall, what).remedy(format!("give --size {image} or more")))
+                Err(too_small(image, size).remedy(format!("give the disk {image} bytes or more")))
             }
             Some(size) => Ok(size.next_multiple_of(SECTOR)),
             None => Ok(image),
@@ -206,6 +205,10 @@ impl Target for FileTarget {
     }
 
     fn commit(&self, _finishing: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
+        if let Some(mode) = self.options.mode {
+            let changed = self.data.set_permissions(fs::Permissions::from_mode(mode));
+            changed.map_err(|error| failed("set the mode of the file", &self.partial, &error))?;
+        }
         self.data.sync_all().map_err(|error| failed("sync the target", self.path(), &error))?;
         self.rename()?;
         self.sync_directory()?;

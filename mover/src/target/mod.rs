@@ -51,7 +51,7 @@ impl Preallocation {
 }
 
 /// What the user wants of the target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Path of the file or device.
     pub path: PathBuf,
@@ -61,6 +61,8 @@ pub struct Options {
     pub preallocation: Preallocation,
     /// Size of the file in bytes, if it is to be larger than the image.
     pub size: Option<u64>,
+    /// Mode of the file, if not what the process's mask makes it.
+    pub mode: Option<u32>,
 }
 
 /// A volume being written.
@@ -125,6 +127,12 @@ pub trait Target: Disk + Send + Sync {
 #[must_use]
 pub fn is_withheld(target: &dyn Target, range: &Range<u64>) -> bool {
     target.withheld().iter().any(|held| held.start < range.end && range.start < held.end)
+}
+
+/// The image has more bytes than the target can have, in the words that CDI's users know.
+fn too_small(image: u64, available: u64) -> Failure {
+    let what = format!("virtual image size {image} is larger than the reported available storage {available}");
+    Failure::new(Code::TargetTooSmall, what)
 }
 
 /// Writes zeros over `range` in steps, checking for a stop before each.

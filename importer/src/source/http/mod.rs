@@ -36,6 +36,7 @@ use mover::source::{Reader, Source};
 use reqwest::Url;
 
 pub use options::{Authorities, Header, Options, ProxyChoice};
+pub(crate) use tls::install_provider;
 
 use self::connect::{HEAD, Remote};
 use self::proxy::Proxies;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use contract::{Code, Failure};
 use http::{HeaderName, HeaderValue, header};
+use mover::progress::Progress;
 
 use crate::source::policy::SourcePolicy;
 use crate::source::secret::{Credentials, Secret};
@@ -33,6 +34,8 @@ pub struct Options {
     pub retry_budget: Duration,
     /// Which addresses may be dialled. Default: all.
     pub policy: SourcePolicy,
+    /// Told of every failure that is tried again.
+    pub progress: Progress,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             total_timeout: None,
             retry_budget: Duration::from_secs(300),
             policy: SourcePolicy::allow_all(),
+            progress: Progress::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use contract::{Code, Failure};
 use http::{HeaderMap, HeaderValue, header};
 use mover::cancel::Cancel;
+use mover::progress::Progress;
 use reqwest::{Response, Url};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -60,6 +61,7 @@ pub(crate) struct Transport {
     connect_timeout: Duration,
     idle_timeout: Duration,
     outage: Mutex<Outage>,
+    progress: Progress,
     pub(crate) requests: AtomicU64,
     pub(crate) fetched: AtomicU64,
     pub(crate) resolutions: AtomicU64,
@@ -91,6 +93,7 @@ impl Transport {
             connect_timeout: options.connect_timeout,
             idle_timeout: options.idle_timeout,
             outage: Mutex::new(Outage::new(options.retry_budget)),
+            progress: options.progress.clone(),
             requests: AtomicU64::new(0),
             fetched: AtomicU64::new(0),
             resolutions: AtomicU64::new(0),
@@ -185,6 +188,7 @@ impl Transport {
                 &format!("it asks for a wait of {} s, more than the retry budget has left", asked.as_secs()),
             ));
         }
+        self.progress.troubled(&trouble.failure);
         self.sleep(backoff.delay(loss, jitter()).max(asked).min(left))
     }
 

@@ -17,7 +17,7 @@ static CAUGHT: AtomicUsize = AtomicUsize::new(0);
 ///
 /// # Errors
 /// The handlers cannot be installed.
-pub(crate) fn cancel_on_signal() -> io::Result<Cancel> {
+pub fn cancel_on_signal() -> io::Result<Cancel> {
     let cancel = Cancel::new();
     let again = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -37,7 +37,8 @@ pub(crate) fn cancel_on_signal() -> io::Result<Cancel> {
 }
 
 /// The exit code for a failure: its class's, or 128 plus the signal that caused it.
-pub(crate) fn exit_code(failure: &Failure) -> ExitCode {
+#[must_use]
+pub fn exit_code(failure: &Failure) -> ExitCode {
     match (failure.code().class(), CAUGHT.load(Ordering::Relaxed)) {
         (Class::Cancelled, signal @ 1..) => ExitCode::from((128 + signal).min(255) as u8),
         (class, _) => ExitCode::from(class.exit_code()),

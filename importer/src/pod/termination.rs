@@ -1,0 +1,114 @@
+//! The last words of a pod: what CDI's controller reads from the termination message and the exit code (cdi.md §4.7).
+//!
+//! A controller reads JSON only where the exit code is 0. A checksum that does not match is such a case: the container
+//! must not be started again.
+
+use std::fs;
+use std::path::Path;
+
+use contract::pod::{IMPORT_COMPLETE, TERMINATION_LIMIT, Termination};
+use contract::{Class, Code, Failure, ImportReport};
+use mover::target::Preallocation;
+
+/// What a pod says at its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LastWords {
+    /// Exit code of the container.
+    pub(super) exit: u8,
+    /// The termination message; nothing is written where it is empty.
+    pub(super) text: String,
+}
+
+impl LastWords {
+    /// The disk is there.
+    pub(super) fn of_success(report: &ImportReport, preallocation: Preallocation) -> Self {
+        Self::in_json(&Termination {
+            preallocation_applied: (preallocation != Preallocation::None).then_some(true),
+            message: Some(IMPORT_COMPLETE.to_owned()),
+            fingerprint: Some(report.fingerprint.clone()),
+            ..Termination::default()
+        })
+    }
+
+    /// There was nothing to do.
+    pub(super) fn of_nothing() -> Self {
+        Self { exit: 0, text: String::new() }
+    }
+
+    /// The import ended; `source` is its kind.
+    pub(super) fn of_failure(failure: &Failure, source: &str) -> Self {
+        let remedy = failure.what_to_do();
+        let text = match failure.code() {
+            Code::ChecksumMismatch => {
+                let message = format!("checksum mismatch: {failure}");
+                return Self::in_json(&Termination { message: Some(message), ..Termination::default() });
+            }
+            Code::Cancelled => return Self { exit: 143, text: limited(format!("{failure}; {remedy}")) },
+            code if code.class() == Class::Source => format!("Unable to connect to {source} data source: {failure}"),
+            Code::TargetTooSmall => format!("Unable to process data: {failure}. A larger PVC is required"),
+            _ => format!("Unable to process data: {failure}"),
+        };
+        Self { exit: 1, text: limited(format!("{text} [{}]; {remedy}", failure.code().name())) }
+    }
+
+    fn in_json(words: &Termination) -> Self {
+        let mut words = words.clone();
+        loop {
+            let text = serde_json::to_string(&words).unwrap_or_default();
+            let excess = text.len().saturating_sub(TERMINATION_LIMIT);
+            let Some(message) = words.message.as_mut().filter(|_| excess > 0) else { return Self { exit: 0, text } };
+            // Escapes make a message longer than its text, so this may take more than one round.
+            let keep = message.len().saturating_sub(excess);
+            message.truncate(message.floor_char_boundary(keep));
+        }
+    }
+
+    /// Writes the termination message.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn leave(&self, path: &Path) -> Result<(), Failure> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        fs::write(path, &self.text).map_err(|error| {
+            let what = format!("cannot write the termination message: {error}");
+            Failure::new(Code::Internal, what).at(path.display().to_string())
+        })
+    }
+}
+
+/// The kubelet would cut a longer text itself, perhaps inside a character.
+fn limited(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TERMINATION_LIMIT));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_cdis_words_with_its_code_and_its_remedy() {
+        for (code, exit, begins) in [
+            (Code::SourceNotFound, 1, "Unable to connect to http data source: it is gone"),
+            (Code::ImageCorrupt, 1, "Unable to process data: it is gone"),
+            (Code::TargetTooSmall, 1, "Unable to process data: it is gone. A larger PVC is required"),
+            (Code::Usage, 1, "Unable to process data: it is gone"),
+            (Code::Cancelled, 143, "it is gone"),
+            (Code::ChecksumMismatch, 0, "{\"message\":\"checksum mismatch: it is gone"),
+        ] {
+            let words = LastWords::of_failure(&Failure::new(code, "it is gone"), "http");
+            assert!(words.exit == exit && words.text.starts_with(begins), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn no_message_is_longer_than_the_kubelet_keeps() {
+        for code in [Code::ImageCorrupt, Code::ChecksumMismatch, Code::Cancelled] {
+            let words = LastWords::of_failure(&Failure::new(code, "\"ü".repeat(3000)), "http");
+            assert!(words.text.len() <= TERMINATION_LIMIT && words.text.len() > TERMINATION_LIMIT - 16);
+            assert!(words.exit != 0 || serde_json::from_str::<serde_json::Value>(&words.text).is_ok());
+        }
+    }
+}

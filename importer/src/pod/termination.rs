@@ -57,9 +57,8 @@ impl LastWords {
             let text = serde_json::to_string(&words).unwrap_or_default();
             let excess = text.len().saturating_sub(TERMINATION_LIMIT);
             let Some(message) = words.message.as_mut().filter(|_| excess > 0) else { return Self { exit: 0, text } };
-            // Escapes make a message longer than its text, so this may take more than one round.
-            let keep = message.len().saturating_sub(excess);
-            message.truncate(message.floor_char_boundary(keep));
+            // An escape makes up to six bytes of one, so this is never too much, and done again until it is enough.
+            message.truncate(message.floor_char_boundary(message.len().saturating_sub(excess.div_ceil(6))));
         }
     }
 

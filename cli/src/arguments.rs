@@ -59,8 +59,11 @@ impl Arguments {
 pub(crate) struct Import {
     /// http:// or https:// address, path, - for standard input, or blank:SIZE for an empty disk
     pub(crate) source: String,
-    /// File to make, or block device to fill
+    /// File to make, block device to fill, or with --content-type archive the directory to unpack into
     pub(crate) target: PathBuf,
+    /// What the source holds: a disk image, or a tar file to unpack
+    #[arg(long, value_enum, default_value_t = ContentType::Kubevirt)]
+    pub(crate) content_type: ContentType,
     /// Digest to verify, as md5:HEX, sha1:HEX, sha256:HEX or sha512:HEX: of the file, of what is inside its compression, or
     /// of the raw disk
     #[arg(long, value_name = "ALGO:HEX", value_parser = failing::<Checksum>)]
@@ -182,8 +185,17 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
+/// CDI's content types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ContentType {
+    /// One disk image
+    Kubevirt,
+    /// A tar file, compressed or not
+    Archive,
+}
+
 /// qemu-img's preallocation modes.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PreallocationMode {
     /// Holes stay holes
     None,

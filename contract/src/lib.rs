@@ -9,4 +9,4 @@ pub mod quantity;
 mod report;
 
 pub use failure::{Class, Code, Failure};
-pub use report::{Checked, ChecksumReport, ImportReport, SCHEMA, StageReport};
+pub use report::{ArchiveReport, Checked, ChecksumReport, ImportReport, SCHEMA, StageReport};

@@ -45,6 +45,32 @@ pub struct ImportReport {
     pub warnings: Vec<String>,
 }
 
+/// Result of unpacking one archive. Sizes are in bytes, times in seconds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveReport {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// Target directory as given.
+    pub target: String,
+    /// Compression around the archive, or nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<&'static str>,
+    /// Headers of the archive.
+    pub members: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The checksum that was asked for, and what it matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<ChecksumReport>,
+    /// Bytes fetched from the source.
+    pub fetched: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// What a careful user should know, in full sentences.
+    pub warnings: Vec<String>,
+}
+
 /// One stage's share of the wall time, summed over its threads.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

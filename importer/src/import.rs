@@ -1,7 +1,10 @@
 //! An import: open the source, move it, start over once if the source was replaced meanwhile.
 
-use contract::{Code, Failure, ImportReport};
+use std::path::PathBuf;
+
+use contract::{ArchiveReport, Code, Failure, ImportReport};
 use formats::probe::Format;
+use mover::archive::Unpack;
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
 use mover::inspect::{Inspection, inspect};
@@ -38,6 +41,37 @@ pub struct Import {
     pub accept_unknown_end: bool,
     /// Bytes per second to fetch at most.
     pub rate: Option<u64>,
+}
+
+/// An archive to unpack: CDI's content type `archive`.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// Where the archive comes from.
+    pub location: Location,
+    /// How to speak HTTP, if the source is a server.
+    pub http: HttpOptions,
+    /// Where its members go.
+    pub directory: PathBuf,
+    /// Unpack into a directory that holds something already.
+    pub force: bool,
+    /// Digest to verify.
+    pub checksum: Option<Checksum>,
+}
+
+impl Archive {
+    /// Unpacks it.
+    ///
+    /// # Errors
+    /// Whatever stops it.
+    pub fn run(&self, cancel: &Cancel, progress: &Progress) -> Result<ArchiveReport, Failure> {
+        let http = HttpOptions { progress: progress.clone(), ..self.http.clone() };
+        let source = open(&self.location, &http, cancel)?;
+        if source.blank().is_some() {
+            return Err(Failure::new(Code::Usage, "an empty disk is no archive"));
+        }
+        let (directory, checksum) = (self.directory.clone(), self.checksum.clone());
+        Unpack { source: &*source, directory, force: self.force, checksum, cancel, progress }.run()
+    }
 }
 
 /// What an import would do. Sizes are in bytes; what only decoding would tell is `None`.

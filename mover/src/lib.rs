@@ -1,5 +1,6 @@
 //! Moves a disk from a source to a target volume: fetch, decode, find zeros, write, sync, journal, fingerprint.
 
+pub mod archive;
 mod bits;
 pub mod cancel;
 pub mod checksum;

@@ -162,6 +162,51 @@ impl Look {
     }
 }
 
+/// What a source that should be an archive begins with.
+pub(crate) struct ArchiveLook {
+    head: Vec<u8>,
+    /// Compression around the archive.
+    pub(crate) compression: Option<Compression>,
+    rest: Box<dyn Reader>,
+}
+
+impl ArchiveLook {
+    /// The file from its first byte on, and what undoes its compression.
+    ///
+    /// # Errors
+    /// The decoder's memory cannot be had.
+    pub(crate) fn into_parts(self, source: &dyn Source) -> Result<Opened, Failure> {
+        let decoder = self.compression.map(|compression| decoder(compression, source.name(), 0)).transpose()?;
+        Ok((Box::new(Prefixed { head: self.head, used: 0, rest: self.rest }), decoder))
+    }
+}
+
+/// A file's bytes and the decoder of its compression.
+type Opened = (Box<dyn Reader>, Option<Box<dyn StreamDecoder>>);
+
+/// Reads the first bytes of `source`, which must be a tar file or one inside a compression.
+///
+/// # Errors
+/// The source cannot be read, or holds something else.
+pub(crate) fn archive_at(source: &dyn Source) -> Result<ArchiveLook, Failure> {
+    let mut reader = source.open(0..source.len().unwrap_or(u64::MAX))?;
+    let mut head = vec![0; probe::HEAD + MORE];
+    let read = reader.fill(&mut head)?;
+    head.truncate(read);
+    let (compression, inner) = match probe::probe(&head) {
+        Probe::Compressed(compression) => (Some(compression), first_inside(compression, &head, source.name())?),
+        _ => (None, head.clone()),
+    };
+    match probe::probe(&inner) {
+        // The oldest tar files have no magic; their headers have a sum that tells.
+        Probe::Known("tar") | Probe::Disk(Format::Raw) => Ok(ArchiveLook { head, compression, rest: reader }),
+        other => {
+            let what = format!("the source is {}, not a tar file", other.name());
+            Err(Failure::new(Code::ImageUnsupported, what).at(source.name()).remedy("an archive is a tar file"))
+        }
+    }
+}
+
 /// The map of an empty disk.
 struct Zeros(u64);
 

@@ -481,7 +481,7 @@ impl Finished {
 }
 
 /// Nothing has the expected digest.
-fn mismatch(checksum: &Checksum, seen: &[(&str, &Option<String>)], source: &dyn Source) -> Failure {
+pub(crate) fn mismatch(checksum: &Checksum, seen: &[(&str, &Option<String>)], source: &dyn Source) -> Failure {
     let seen = seen.iter().filter_map(|(name, digest)| digest.as_ref().map(|digest| format!("{name} {digest}")));
     let what = format!("the checksum is {checksum}, and the source has: {}", seen.collect::<Vec<_>>().join(", "));
     Failure::new(Code::ChecksumMismatch, what).at(source.name())

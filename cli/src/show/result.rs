@@ -1,6 +1,6 @@
 //! Results in words and in JSON.
 
-use contract::{Checked, Failure, ImportReport, SCHEMA};
+use contract::{ArchiveReport, Checked, Failure, ImportReport, SCHEMA};
 use formats::probe::Compression;
 use formats::qcow2::Facts;
 use importer::import::Explanation;
@@ -43,6 +43,23 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
         eprintln!("gantry: warning: {warning}");
     }
     line(&format!("  {}", report.fingerprint))
+}
+
+/// Prints what was unpacked.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn archive_report(report: &ArchiveReport, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return super::json(report);
+    }
+    let ArchiveReport { target, members, seconds, .. } = report;
+    line(&format!("{target}: {members} members, {} in {seconds:.2} s", bytes(report.bytes)))?;
+    if let Some(checksum) = &report.checksum {
+        line(&format!("  checksum matches: {}", checksum.expected))?;
+    }
+    report.warnings.iter().for_each(|warning| eprintln!("gantry: warning: {warning}"));
+    Ok(())
 }
 
 /// Prints what an import would do.

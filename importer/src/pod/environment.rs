@@ -10,7 +10,7 @@ use mover::checksum::Checksum;
 use mover::size::Overhead;
 use mover::target::{Options as TargetOptions, Preallocation};
 
-use crate::import::Import;
+use crate::import::{Archive, Import};
 use crate::source::http::{Authorities, Header, Options};
 use crate::source::{Credentials, Location, Secret, SourcePolicy};
 
@@ -24,8 +24,19 @@ pub(super) struct Task {
     pub(super) owner: String,
     /// Kind of source, as messages name it.
     pub(super) source: String,
-    /// The import; `None` where there is nothing to do (an empty block volume).
-    pub(super) import: Option<Import>,
+    /// What is to be done.
+    pub(super) work: Work,
+}
+
+/// What a pod is for.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A disk image.
+    Disk(Box<Import>),
+    /// A tar file.
+    Archive(Box<Archive>),
+    /// An empty block volume stays as it is.
+    Nothing,
 }
 
 /// An environment and where the pod's paths begin.
@@ -64,7 +75,7 @@ impl Pod<'_> {
     /// Code `usage`, naming the variable: a value that cannot be read, or a source or content that is not supported.
     pub(super) fn task(&self) -> Result<Task, Failure> {
         let source = self.get(name::SOURCE).unwrap_or_default();
-        self.refuse_other_content()?;
+        let is_archive = self.is_archive()?;
         self.read(name::CACHE_MODE, |mode| match mode {
             // Dirty pages are bounded and dropped in every mode, which is what the mode is for.
             "TRYNONE" => Ok(()),
@@ -73,6 +84,10 @@ impl Pod<'_> {
         let preallocation = self.switch(name::PREALLOCATION)?.ok_or_else(|| {
             Failure::new(Code::Usage, "the variable must be true or false and is not set").at(name::PREALLOCATION)
         })?;
+        let owner = self.get(name::OWNER_UID).unwrap_or_default();
+        if is_archive {
+            return Ok(Task { owner, work: Work::Archive(Box::new(self.archive(&source)?)), source });
+        }
         let (mut target, room) = self.target()?;
         target.preallocation = match (preallocation, room.is_block && source == "none") {
             (false, _) => Preallocation::None,
@@ -84,23 +99,41 @@ impl Pod<'_> {
             "http" | "glance" => Some(self.location()?),
             "none" if room.is_block && !preallocation => None,
             "none" => Some(Location::Blank(room.bytes)),
-            other => {
-                let what = format!("sources of the kind {other:?} are not supported by this version");
-                return Err(Failure::new(Code::Usage, what).at(name::SOURCE).remedy("use http or none"));
-            }
+            other => return Err(unsupported(other)),
         };
-        let import = location.map(|location| self.import(location, target)).transpose()?;
-        Ok(Task { owner: self.get(name::OWNER_UID).unwrap_or_default(), source, import })
+        let work = match location {
+            Some(location) => Work::Disk(Box::new(self.import(location, target)?)),
+            None => Work::Nothing,
+        };
+        Ok(Task { owner, source, work })
     }
 
-    fn refuse_other_content(&self) -> Result<(), Failure> {
+    fn is_archive(&self) -> Result<bool, Failure> {
         match self.get(name::CONTENT_TYPE).as_deref() {
-            None | Some("kubevirt") => Ok(()),
+            None | Some("kubevirt") => Ok(false),
+            Some("archive") => Ok(true),
             Some(other) => {
-                let what = format!("content of the type {other:?} is not supported by this version");
-                Err(Failure::new(Code::Usage, what).at(name::CONTENT_TYPE).remedy("use kubevirt: one disk image"))
+                let what = format!("the content type {other:?} is neither kubevirt nor archive");
+                Err(Failure::new(Code::Usage, what).at(name::CONTENT_TYPE))
             }
         }
+    }
+
+    fn archive(&self, source: &str) -> Result<Archive, Failure> {
+        if !matches!(source, "http" | "glance") {
+            return Err(unsupported(source));
+        }
+        if self.path(path::DEVICE).exists() {
+            let what = "an archive is unpacked into a file system, and the volume is a block device";
+            return Err(Failure::new(Code::TargetUnsupported, what).remedy("use a claim with volumeMode Filesystem"));
+        }
+        Ok(Archive {
+            location: self.location()?,
+            http: self.http()?,
+            directory: self.path(path::DATA),
+            force: true,
+            checksum: self.read(name::CHECKSUM, Checksum::from_str)?,
+        })
     }
 
     fn location(&self) -> Result<Location, Failure> {
@@ -194,6 +227,11 @@ impl Pod<'_> {
         }
         Ok(headers)
     }
+}
+
+fn unsupported(source: &str) -> Failure {
+    let what = format!("sources of the kind {source:?} are not supported by this version");
+    Failure::new(Code::Usage, what).at(name::SOURCE).remedy("use http or none")
 }
 
 /// What the target can take.

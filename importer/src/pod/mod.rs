@@ -17,8 +17,10 @@ use contract::Failure;
 use contract::pod::{METRICS_PORT, path};
 use mover::cancel::Cancel;
 use mover::progress::Progress;
+use mover::target::Preallocation;
+use serde::Serialize;
 
-use environment::Pod;
+use environment::{Pod, Work};
 use server::Server;
 use termination::LastWords;
 
@@ -57,21 +59,29 @@ fn perform(pod: &Pod<'_>, places: &Places, verbosity: u8, cancel: &Cancel) -> La
         Ok(task) => task,
         Err(failure) => return LastWords::of_failure(&failure, "pod"),
     };
-    let Some(import) = &task.import else { return LastWords::of_nothing() };
     let progress = Progress::default();
     // Without its metrics an import is as good as with them; the controller then shows no percentage.
     let _server = Server::start(places.metrics, &task.owner, &progress)
         .map_err(|failure| eprintln!("cdi-importer: the progress is not served: {failure}"));
-    match import.run(cancel, &progress) {
-        Ok(report) => {
-            if verbosity >= 3 {
-                eprintln!("cdi-importer: {}", serde_json::to_string(&report).unwrap_or_default());
-            }
-            report.warnings.iter().for_each(|warning| eprintln!("cdi-importer: warning: {warning}"));
-            LastWords::of_success(&report, import.target.preallocation)
-        }
-        Err(failure) => LastWords::of_failure(&failure, &task.source),
+    let done = match &task.work {
+        Work::Nothing => return LastWords::of_nothing(),
+        Work::Disk(import) => import.run(cancel, &progress).map(|report| {
+            log_report(&report, &report.warnings, verbosity);
+            LastWords::of_success(Some(&report.fingerprint), import.target.preallocation)
+        }),
+        Work::Archive(archive) => archive.run(cancel, &progress).map(|report| {
+            log_report(&report, &report.warnings, verbosity);
+            LastWords::of_success(None, Preallocation::None)
+        }),
+    };
+    done.unwrap_or_else(|failure| LastWords::of_failure(&failure, &task.source))
+}
+
+fn log_report(report: &impl Serialize, warnings: &[String], verbosity: u8) {
+    if verbosity >= 3 {
+        eprintln!("cdi-importer: {}", serde_json::to_string(report).unwrap_or_default());
     }
+    warnings.iter().for_each(|warning| eprintln!("cdi-importer: warning: {warning}"));
 }
 
 fn log(words: &LastWords) {

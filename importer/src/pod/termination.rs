@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use contract::pod::{IMPORT_COMPLETE, TERMINATION_LIMIT, Termination};
-use contract::{Class, Code, Failure, ImportReport};
+use contract::{Class, Code, Failure};
 use mover::target::Preallocation;
 
 /// What a pod says at its end.
@@ -20,12 +20,12 @@ pub(super) struct LastWords {
 }
 
 impl LastWords {
-    /// The disk is there.
-    pub(super) fn of_success(report: &ImportReport, preallocation: Preallocation) -> Self {
+    /// Everything is there; a disk has a fingerprint, an archive has none.
+    pub(super) fn of_success(fingerprint: Option<&str>, preallocation: Preallocation) -> Self {
         Self::in_json(&Termination {
             preallocation_applied: (preallocation != Preallocation::None).then_some(true),
             message: Some(IMPORT_COMPLETE.to_owned()),
-            fingerprint: Some(report.fingerprint.clone()),
+            fingerprint: fingerprint.map(str::to_owned),
             ..Termination::default()
         })
     }
@@ -56,7 +56,9 @@ impl LastWords {
         loop {
             let text = serde_json::to_string(&words).unwrap_or_default();
             let excess = text.len().saturating_sub(TERMINATION_LIMIT);
-            let Some(message) = words.message.as_mut().filter(|_| excess > 0) else { return Self { exit: 0, text } };
+            let Some(message) = words.message.as_mut().filter(|message| excess > 0 && !message.is_empty()) else {
+                return Self { exit: 0, text };
+            };
             // An escape makes up to six bytes of one, so this is never too much, and done again until it is enough.
             message.truncate(message.floor_char_boundary(message.len().saturating_sub(excess.div_ceil(6))));
         }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 ///
 /// # Errors
 /// Code `target-busy` if another process holds the lock.
-pub(super) fn exclusive(file: &File, path: &Path) -> Result<(), Failure> {
+pub(crate) fn exclusive(file: &File, path: &Path) -> Result<(), Failure> {
     flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
         Errno::WOULDBLOCK => Failure::new(Code::TargetBusy, "another import is writing this target")
             .at(path.display().to_string())

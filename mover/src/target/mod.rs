@@ -14,6 +14,7 @@ mod writeback;
 pub use block::BlockTarget;
 pub(crate) use file::read_padded;
 pub use file::{FileTarget, free_space};
+pub(crate) use lock::exclusive as lock_directory;
 pub use open::{Kind, Opened, check, open};
 
 use std::fs::File;

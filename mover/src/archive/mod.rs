@@ -1,0 +1,163 @@
+//! Unpacks a tar file, compressed or not, into a directory: CDI's content type `archive`.
+//!
+//! ```text
+//! source --bytes--> [decompressor] --tar--> members --> Beneath: opened below one directory, links never followed
+//!    \--> file digest      \--> stream digest
+//! ```
+//!
+//! The archive is not trusted: its members are counted, names and extended headers are bounded, and nothing is opened
+//! outside the directory. There is nothing to resume: an interrupted archive is unpacked again.
+
+mod beneath;
+mod flow;
+mod member;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use contract::{ArchiveReport, Checked, ChecksumReport, Code, Failure, SCHEMA};
+use formats::probe::Compression;
+
+use crate::cancel::Cancel;
+use crate::checksum::Checksum;
+use crate::look::{ArchiveLook, archive_at};
+use crate::progress::{Progress, Step};
+use crate::source::Source;
+use beneath::Beneath;
+use flow::Flow;
+use member::{Kind, Member, Members};
+
+/// Most members of one archive: more are a bomb that fills a file system with names.
+const MAX_MEMBERS: u64 = 1 << 20;
+
+/// Bytes of a tar block: a header, and what every member's data is padded to.
+const BLOCK: u64 = 512;
+
+/// What to unpack where.
+pub struct Unpack<'a> {
+    /// Where the archive comes from.
+    pub source: &'a dyn Source,
+    /// Where its members go; made if it does not exist.
+    pub directory: PathBuf,
+    /// Unpack into a directory that holds something already.
+    pub force: bool,
+    /// Digest to verify, of the file or of what is inside its compression.
+    pub checksum: Option<Checksum>,
+    /// A user's wish to stop.
+    pub cancel: &'a Cancel,
+    /// What is shown meanwhile.
+    pub progress: &'a Progress,
+}
+
+/// What was unpacked.
+#[derive(Default)]
+struct Counted {
+    members: u64,
+    bytes: u64,
+}
+
+impl Unpack<'_> {
+    /// Unpacks everything and makes it durable.
+    ///
+    /// # Errors
+    /// Whatever stops it; what was unpacked until then stays.
+    pub fn run(&self) -> Result<ArchiveReport, Failure> {
+        let started = Instant::now();
+        self.progress.enter(Step::Opening);
+        let look = archive_at(self.source)?;
+        let compression = look.compression;
+        let beneath = Beneath::open(&self.directory, self.force)?;
+        self.progress.enter(Step::Moving);
+        self.progress.total.store(self.source.len().unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+        let mut flow = self.flow(look)?;
+        let counted = self.members(&mut flow, &beneath)?;
+        // What follows the end mark is padding; a codec's trailer and the digests are behind it.
+        flow.drain()?;
+        self.progress.enter(Step::Finishing);
+        let checksum = self.check(&flow)?;
+        beneath.sync()?;
+        Ok(ArchiveReport {
+            schema: SCHEMA,
+            target: self.directory.display().to_string(),
+            compression: compression.map(Compression::name),
+            members: counted.members,
+            bytes: counted.bytes,
+            checksum,
+            fetched: self.progress.fetched.load(std::sync::atomic::Ordering::Relaxed),
+            seconds: started.elapsed().as_secs_f64(),
+            warnings: self.source.warnings(),
+        })
+    }
+
+    fn flow(&self, look: ArchiveLook) -> Result<Flow<'_>, Failure> {
+        let algorithm = self.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let (reader, decoder) = look.into_parts(self.source)?;
+        Ok(Flow::new(self.source.name(), reader, decoder, algorithm, self.cancel, self.progress))
+    }
+
+    fn members(&self, flow: &mut Flow<'_>, beneath: &Beneath) -> Result<Counted, Failure> {
+        let name = self.source.name();
+        let mut counted = Counted::default();
+        let mut archive = tar::Archive::new(&mut *flow);
+        let mut members = Members::default();
+        let mut end = 0;
+        let entries = archive.entries().map_err(|error| failed(error, name))?.raw(true);
+        for entry in entries {
+            let mut entry = entry.map_err(|error| failed(error, name))?;
+            end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
+            counted.members += 1;
+            if counted.members > MAX_MEMBERS {
+                let what = format!("the archive has more than {MAX_MEMBERS} members");
+                return Err(Failure::new(Code::ImageTooLarge, what).at(name));
+            }
+            let at = format!("{name}, offset {}", entry.raw_header_position());
+            let member = members.take(&mut entry).map_err(|failure| failure.at(at.clone()))?;
+            let Some(member) = member else { continue };
+            counted.bytes += unpack(&member, &mut entry, beneath).map_err(|failure| failure.at(at))?;
+        }
+        // Zeros are an empty archive, and the beginning of many a disk.
+        if counted.members == 0 {
+            return Err(Failure::new(Code::ImageMalformed, "the archive has no members").at(name));
+        }
+        if flow.position < end + BLOCK {
+            let what = "the archive ends without its end mark";
+            return Err(Failure::new(Code::ImageTruncated, what).at(name));
+        }
+        Ok(counted)
+    }
+
+    fn check(&self, flow: &Flow<'_>) -> Result<Option<ChecksumReport>, Failure> {
+        let Some(checksum) = &self.checksum else { return Ok(None) };
+        let (file, inner) = flow.digests();
+        let matched = if file.as_ref().is_some_and(|digest| checksum.matches(digest)) {
+            Checked::File
+        } else if inner.as_ref().is_some_and(|digest| checksum.matches(digest)) {
+            Checked::Decompressed
+        } else {
+            return Err(crate::transfer::mismatch(checksum, &[("file", &file), ("decompressed", &inner)], self.source));
+        };
+        Ok(Some(ChecksumReport { expected: checksum.to_string(), matched }))
+    }
+}
+
+/// Makes one member; returns the bytes of its file.
+fn unpack(member: &Member, data: &mut impl Read, beneath: &Beneath) -> Result<u64, Failure> {
+    match &member.kind {
+        Kind::Directory => beneath.directory(&member.path, member.mode).map(|()| 0),
+        Kind::File(len) => beneath.file(member, *len, data).map(|()| *len),
+        Kind::SymbolicLink(target) => beneath.symbolic_link(&member.path, target).map(|()| 0),
+        Kind::HardLink(to) => beneath.hard_link(&member.path, to).map(|()| 0),
+    }
+}
+
+/// A failure of reading: the flow's own, or a header that is none.
+fn failed(error: std::io::Error, source: &str) -> Failure {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Failure::new(Code::ImageTruncated, format!("the archive ends too early: {error}")).at(source)
+        }
+        Err(error) => Failure::new(Code::ImageMalformed, format!("the archive cannot be read: {error}")).at(source),
+    }
+}

@@ -83,6 +83,9 @@ pub(crate) struct Import {
     /// Space to make sure of before data arrives
     #[arg(long, value_enum, default_value_t = PreallocationMode::None)]
     pub(crate) preallocation: PreallocationMode,
+    /// Directory for what a stream brings before its place is known; without it a file's own directory, and none for a device
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) scratch: Option<PathBuf>,
     /// Overwrite a file, a device that holds something known, or what a symbolic link points to
     #[arg(long)]
     pub(crate) force: bool,

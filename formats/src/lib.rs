@@ -120,6 +120,26 @@ pub trait Stream: Send {
     /// Most host bytes that one [`push`](Self::push) may leave unconsumed.
     fn hold_back(&self) -> usize;
 
+    /// Says that the caller keeps what flows past without a piece, so that a table may come after what it places; false if
+    /// the decoder has no use for that. Otherwise such a table is refused (kind `Unplaced`).
+    fn keep(&mut self) -> bool {
+        false
+    }
+
+    /// After the last push: a host range, at most 64 KiB long, that was kept and is wanted; `None` once nothing more is
+    /// placed late.
+    fn late(&mut self) -> Option<Range<u64>> {
+        None
+    }
+
+    /// Takes the bytes that [`late`](Self::late) wanted last and appends what they place among the bytes that were kept.
+    ///
+    /// # Errors
+    /// An invalid table.
+    fn feed_late(&mut self, _bytes: &[u8], _out: &mut Vec<Extent>) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Goes on at host offset `position` without having seen what lies before it; false if that cannot be done.
     fn skip_to(&mut self, position: u64) -> bool {
         position == 0

@@ -23,7 +23,7 @@ use crate::plan::{Facts, Plan, Route, plan};
 use crate::pool::Pool;
 use crate::progress::{Progress, Step};
 use crate::rate::Limiter;
-use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, Start, hashed, mapped, streamed};
+use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, Spill, Start, hashed, mapped, streamed};
 use crate::source::Source;
 use crate::stage::Stages;
 use crate::stop::Stop;
@@ -312,7 +312,12 @@ impl Attempt<'_> {
         let slot = slot_for(stream.max_encoded()).max((stream.hold_back() + 4 * SLOT).next_multiple_of(SLOT));
         let checkpoints = Checkpoints::from(from);
         let can_be_taken_up = look.compression.is_some() && source.has_ranges() && stream.skip_to(start.position);
+        let spill = match self.target.scratch().filter(|_| stream.keep()) {
+            Some(directory) => Some(Spill::create(directory)?),
+            None => None,
+        };
         let flow = Flow {
+            spill,
             decoder: look.decoder(source, start.host)?,
             reader: look.into_reader(source, start.host)?,
             stream,

@@ -71,11 +71,12 @@ pub(crate) struct Volume<'a> {
 }
 
 impl Volume<'_> {
-    /// Puts consecutive disk bytes, the result of `parts`, on the target.
+    /// Puts consecutive disk bytes, the result of `parts`, on the target, unless an earlier attempt did; with `always`
+    /// also then.
     ///
     /// # Errors
     /// The target refuses.
-    pub(crate) fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn put(&self, parts: &[Part], bytes: &[u8], always: bool) -> Result<(), Failure> {
         let Some(first) = parts.first() else { return Ok(()) };
         let guest = first.guest..first.guest + bytes.len() as u64;
         let runs = self.stages.decode.work(|| {
@@ -83,7 +84,7 @@ impl Volume<'_> {
             self.fingerprint_leaves(&guest, bytes, &runs);
             runs
         });
-        if self.must_write(parts, &guest) {
+        if always || self.must_write(parts, &guest) {
             self.stages.write.work(|| self.write(guest.start, bytes, &runs))?;
         }
         Ok(())

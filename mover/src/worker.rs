@@ -18,8 +18,9 @@ const COLLECT: usize = 512 << 10;
 pub(crate) enum Work {
     /// Decode and write fetched bytes.
     Unit(Filled),
-    /// The same with bytes that an earlier attempt counted and the device only withheld.
-    Withheld(Filled),
+    /// The same with bytes that were counted before they were there: by an earlier attempt that a device only withheld
+    /// them from, or when they flowed past before their table.
+    Uncounted(Filled),
     /// Complete the fingerprint of a window in which there is nothing left to fetch.
     Close(u64),
 }
@@ -71,7 +72,7 @@ impl<'a> Worker<'a> {
         while let Ok(item) = self.volume.stages.decode.wait(|| work.recv()) {
             let done = match item {
                 Work::Unit(filled) => self.unit(&filled, true),
-                Work::Withheld(filled) => self.unit(&filled, false),
+                Work::Uncounted(filled) => self.unit(&filled, false),
                 Work::Close(index) => self.close(index),
             };
             if let Err(failure) = done {
@@ -122,7 +123,7 @@ impl<'a> Worker<'a> {
     }
 
     fn put(&self, parts: &[Part], bytes: &[u8]) -> Result<(), Failure> {
-        self.volume.put(parts, bytes)?;
+        self.volume.put(parts, bytes, !self.counted)?;
         if !self.counted {
             return Ok(());
         }

@@ -9,4 +9,4 @@ mod streamed;
 
 pub(crate) use hashed::{Hashed, Hashing, hashed};
 pub(crate) use mapped::mapped;
-pub(crate) use streamed::{Flow, Flowed, Start, streamed};
+pub(crate) use streamed::{Flow, Flowed, Spill, Start, streamed};

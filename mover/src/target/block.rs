@@ -239,6 +239,10 @@ impl Target for BlockTarget {
         &self.withheld
     }
 
+    fn scratch(&self) -> Option<&Path> {
+        self.options.scratch.as_deref()
+    }
+
     fn records(&self) -> &File {
         &self.device
     }

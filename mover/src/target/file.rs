@@ -200,6 +200,10 @@ impl Target for FileTarget {
         self.data.sync_data().map_err(|error| failed("sync the target", self.path(), &error))
     }
 
+    fn scratch(&self) -> Option<&Path> {
+        Some(self.options.scratch.as_deref().unwrap_or(directory_of(self.path())))
+    }
+
     fn records(&self) -> &File {
         &self.journal
     }

@@ -16,6 +16,7 @@ pub(crate) use file::read_padded;
 pub use file::{FileTarget, free_space};
 pub(crate) use lock::exclusive as lock_directory;
 pub use open::{Kind, Opened, check, open};
+pub(crate) use writeback::Writeback;
 
 use std::fs::File;
 use std::ops::Range;
@@ -62,6 +63,8 @@ pub struct Options {
     pub preallocation: Preallocation,
     /// Size of the file in bytes, if it is to be larger than the image.
     pub size: Option<u64>,
+    /// Directory for what flows past before its table, if not the target's own.
+    pub scratch: Option<PathBuf>,
     /// Mode of the file, if not what the process's mask makes it.
     pub mode: Option<u32>,
 }
@@ -106,6 +109,9 @@ pub trait Target: Disk + Send + Sync {
     fn withheld(&self) -> &[Range<u64>] {
         &[]
     }
+
+    /// A directory with room for what flows past before its table; `None` if there is none.
+    fn scratch(&self) -> Option<&Path>;
 
     /// The two record blocks of 4 KiB, at 0 and 4 KiB of this file.
     fn records(&self) -> &File;

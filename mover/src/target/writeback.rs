@@ -27,7 +27,7 @@ const IN_FLIGHT: usize = 2;
 
 /// Regulates one file.
 #[derive(Default)]
-pub(super) struct Writeback {
+pub(crate) struct Writeback {
     state: Mutex<State>,
 }
 
@@ -43,7 +43,7 @@ impl Writeback {
     ///
     /// # Errors
     /// The device could not store an earlier range.
-    pub(super) fn written(&self, file: &File, range: Range<u64>) -> std::io::Result<()> {
+    pub(crate) fn written(&self, file: &File, range: Range<u64>) -> std::io::Result<()> {
         let oldest = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.bytes += range.end - range.start;

@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         slot.set_len(bytes.len());
         slot.copy_from_slice(&bytes);
         let unit = Unit { host: part.host_range(), parts: vec![part] };
-        self.engine.send(&self.lines.work, Work::Withheld(Filled { number: 0, unit, slot: slot.into() }))
+        self.engine.send(&self.lines.work, Work::Uncounted(Filled { number: 0, unit, slot: slot.into() }))
     }
 
     fn run(mut self, passing: &Receiver<()>) -> Result<(), Failure> {

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Every stage is a thread of its own; slots of two pools, one on either side of the decompressor, are the back-pressure.
+//! What flows past before its table is kept beside the target and placed at the end.
 //! After a kill a raw disk is taken up at the last end of a gzip member or zstd frame that is recorded, anything else is
 //! decoded again from its beginning; what is on the target already is not written again.
 
 mod decompressor;
 mod marks;
+mod spill;
 mod start;
 
 use std::ops::Range;
@@ -25,7 +27,7 @@ use crate::checksum::Hasher;
 use crate::engine::Engine;
 use crate::failure::image_failure;
 use crate::fetch::Filled;
-use crate::parts::{Part, Unit};
+use crate::parts::{Part, Unit, parts_of};
 use crate::pool::{Pool, Slot};
 use crate::route::MAX_DISK;
 use crate::source::Reader;
@@ -35,6 +37,7 @@ use crate::volume::{Checkpoints, Volume};
 use crate::worker::Work;
 use decompressor::Decompressor;
 use marks::{Mark, Marks, Part as MarkPart};
+pub(crate) use spill::Spill;
 pub(crate) use start::Start;
 
 /// Compressed bytes that are read ahead of the decompressor: slots of this size ...
@@ -52,6 +55,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) stream: Box<dyn Stream>,
     /// Where the flow begins, and the digests of what came before.
     pub(crate) start: Start,
+    /// Keeps what flows past before its table, if the image may have such a thing and there is room for it.
+    pub(crate) spill: Option<Spill>,
     /// Where a later attempt could begin, if the image can be taken up anywhere but at its beginning.
     pub(crate) checkpoints: Option<&'a Checkpoints>,
 }
@@ -93,7 +98,7 @@ fn send_bytes(
 /// # Errors
 /// The first failure of any thread.
 pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow<'_>) -> Result<Flowed, Failure> {
-    let Flow { reader, decoder, stream, start, checkpoints } = flow;
+    let Flow { reader, decoder, stream, start, spill, checkpoints } = flow;
     let input_pool = Pool::new(INPUT_SLOTS, INPUT_SLOT)?;
     let max_encoded = stream.max_encoded();
     let [file_hasher, inner_hasher] = start.hashers();
@@ -133,6 +138,7 @@ pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow<'_>)
                 stream,
                 marks,
                 withheld,
+                spill,
                 base,
                 window: None,
             };
@@ -223,6 +229,7 @@ struct Flowing<'a> {
     stream: Box<dyn Stream>,
     marks: Option<&'a Marks<'a>>,
     withheld: Withheld,
+    spill: Option<Spill>,
     /// Stream offset of the current slot's first byte.
     base: u64,
     /// The window that is open.
@@ -260,6 +267,7 @@ impl Flowing<'_> {
             number += 1;
             if last {
                 self.seal();
+                self.place_late()?;
                 return Ok(self.stream.virtual_size().unwrap_or(self.base).next_multiple_of(512));
             }
         }
@@ -315,6 +323,11 @@ impl Flowing<'_> {
         let mut pieces = Vec::new();
         let consumed = self.stream.push(bytes, last, &mut pieces);
         let consumed = consumed.map_err(|error| image_failure(&error, self.engine.source.name()))?;
+        if let Some(spill) = &mut self.spill {
+            let kept =
+                between(&pieces, consumed).try_for_each(|gap| spill.keep(self.base + gap.start as u64, &bytes[gap]));
+            kept.map_err(|failure| failure.at(self.engine.source.name()))?;
+        }
         let mut parts = Vec::new();
         for piece in &pieces {
             cut(piece, self.base, &mut parts);
@@ -332,6 +345,29 @@ impl Flowing<'_> {
         Ok((consumed, parts))
     }
 
+    /// Places what flowed past before its table.
+    fn place_late(&mut self) -> Result<(), Failure> {
+        let Some(spill) = self.spill.take() else { return Ok(()) };
+        let name = self.engine.source.name();
+        let refused = |failure: Failure| failure.at(name);
+        while let Some(table) = self.stream.late() {
+            let mut bytes = vec![0; (table.end - table.start) as usize];
+            spill.read(&table, &mut bytes).map_err(refused)?;
+            let mut extents = Vec::new();
+            self.stream.feed_late(&bytes, &mut extents).map_err(|error| image_failure(&error, name))?;
+            let mut parts = Vec::new();
+            extents.iter().for_each(|extent| parts_of(extent, self.engine.pool.slot_size(), &mut parts));
+            for part in parts {
+                let unit = Unit { host: part.host_range(), parts: vec![part] };
+                let mut slot = self.take()?;
+                slot.set_len((unit.host.end - unit.host.start) as usize);
+                spill.read(&unit.host, &mut slot).map_err(refused)?;
+                self.engine.send(&self.work, Work::Uncounted(Filled { number: 0, unit, slot: slot.into() }))?;
+            }
+        }
+        Ok(())
+    }
+
     fn seal(&mut self) {
         if let Some(window) = self.window.take() {
             self.volume.tracker.seal(window);
@@ -345,6 +381,17 @@ impl Flowing<'_> {
         }
         Ok(())
     }
+}
+
+/// What lies between pieces, which come in the order of their beginnings, as far as `end`.
+fn between(pieces: &[Piece], end: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    let starts = pieces.iter().map(|piece| (piece.at, piece.at + piece.host_len)).chain([(end, end)]);
+    starts.filter_map(move |(start, stop)| {
+        let gap = at..start.min(end);
+        at = at.max(stop);
+        (gap.start < gap.end).then_some(gap)
+    })
 }
 
 /// The parts of one piece, cut where windows end so that each belongs to one.

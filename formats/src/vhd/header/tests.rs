@@ -92,7 +92,8 @@ fn a_wrong_checksum_of_the_header_is_refused() {
 
 #[test]
 fn a_differencing_image_is_refused_by_the_name_of_its_parent() {
-    let (kind, offset, what) = refusal(&[(63, &[4]), (512 + 64, &[0, b'b', 0, b'a', 0x20, 0xac, 0xd8, 0, 0, 0, 0, b'x'])]);
+    let (kind, offset, what) =
+        refusal(&[(63, &[4]), (512 + 64, &[0, b'b', 0, b'a', 0x20, 0xac, 0xd8, 0, 0, 0, 0, b'x'])]);
     assert_eq!((kind, offset), (Kind::BackingFile, Some(60)));
     assert!(what.contains("\"ba\u{20ac}\u{fffd}\""), "{what}");
 }

@@ -167,3 +167,6 @@ impl<L: Layout> Blocks<L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

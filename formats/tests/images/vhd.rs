@@ -221,7 +221,9 @@ fn a_file_that_ends_before_its_blocks_is_truncated_in_qemu_too() {
         assert!(read_by_qemu(&bench, VHD, &path).is_err(), "{len}");
     }
     // The last block is needed as far as the disk goes, qemu wants all of it.
-    let forced = image(&bench, "force_size=on", 5 * MIB + 131_072);
+    let path = create(&bench, VHD, "force_size=on", 5 * MIB + 131_072);
+    io(VHD, &path, &["write -P 2 0 4096".to_owned(), "write -P 1 5M 70000".to_owned()]);
+    let forced = std::fs::read(&path).expect("the image can be read");
     let entry = u32::from_be_bytes(forced[1544..1548].try_into().expect("four bytes"));
     let needed = entry as usize * 512 + 512 + (MIB as usize + 131_072);
     assert!(read_mapped(VHD, &forced[..needed], &mut Sizes::new(1, 3 << 20)).is_ok());

@@ -25,7 +25,8 @@ pub fn check_map(map: &mut dyn Map, file: &[u8]) {
     }
     for (number, offset) in file.rchunks_exact(8).take(8).enumerate() {
         let offset = u64::from_le_bytes(offset.try_into().expect("chunks have 8 bytes"));
-        check_lookup(map, file, offset % map.virtual_size().max(1), WINDOW >> number);
+        let inside = offset % map.virtual_size().max(1);
+        check_lookup(map, file, inside, WINDOW >> number);
     }
 }
 

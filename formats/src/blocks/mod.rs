@@ -158,7 +158,8 @@ impl<L: Layout> Blocks<L> {
         match self.file_len {
             Some(end) if block_end > end => {
                 let what = format!(
-                    "{} entry {index} is {value:#010x}: its block reaches to offset {block_end:#x}, the file ends at {end:#x}",
+                    "{} entry {index} is {value:#010x}: its block reaches to offset {block_end:#x}, \
+                     the file ends at {end:#x}",
                     L::NAME
                 );
                 Err(Error::new(Kind::Truncated, what).at(self.layout.table() + index * ENTRY))

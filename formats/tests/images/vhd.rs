@@ -250,7 +250,7 @@ fn blocks_of_other_sizes_are_read_as_qemu_reads_them() {
 fn a_mutated_dynamic_image_is_refused_or_read_as_qemu_reads_it() {
     let (bench, mut mutator, mut tally) = (Bench::new(), Mutator::new(12), Tally::default());
     let whole = image(&bench, "", 6 * MIB + 512);
-    for round in 0..3000 {
+    for round in 0..1500 {
         let mut file = whole.clone();
         // Fields of the footer but the creator, of the header, and the table.
         let ranges = [0..28, 40..64, 60..64, 84..512, 512..552, 528..552, 552..1536, 1536..1556, 1536..2048];
@@ -261,7 +261,7 @@ fn a_mutated_dynamic_image_is_refused_or_read_as_qemu_reads_it() {
         // qemu wants blocks whole, and those in the file that no guest byte needs.
         check_mutant(&bench, VHD, &file, &["has been truncated"], &mut tally);
     }
-    assert!(tally.read > 300 && tally.refused > 300, "{tally:?}");
+    assert!(tally.read > 200 && tally.refused > 200, "{tally:?}");
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_mutated_fixed_image_is_refused_or_read_as_qemu_reads_it() {
     let (bench, mut mutator, mut tally) = (Bench::new(), Mutator::new(13), Tally::default());
     let whole = image(&bench, "subformat=fixed,force_size=on", 6 * MIB);
     let footer = whole.len() - 512;
-    for round in 0..1000 {
+    for round in 0..500 {
         let mut file = whole.clone();
         mutator.mutate(&mut file, &[footer..footer + 28, footer + 40..footer + 64, footer + 68..footer + 512]);
         if round % 8 > 0 {
@@ -277,7 +277,7 @@ fn a_mutated_fixed_image_is_refused_or_read_as_qemu_reads_it() {
         }
         check_mutant(&bench, VHD, &file, &[], &mut tally);
     }
-    assert!(tally.read > 100 && tally.refused > 100, "{tally:?}");
+    assert!(tally.read > 50 && tally.refused > 50, "{tally:?}");
 }
 
 proptest! {

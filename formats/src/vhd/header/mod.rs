@@ -10,7 +10,7 @@
 use super::footer::{DiskType, Footer, LENGTH, check_sum, check_version};
 use crate::blocks::{ENTRY, Layout};
 use crate::field::{be16, be32, be64};
-use crate::{Error, Kind};
+use crate::{Error, Kind, probe};
 
 /// Bytes of the header.
 pub(super) const HEADER_LENGTH: u64 = 1024;
@@ -35,7 +35,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads both from the first bytes of an image: all of its first 512, and those that the header is found in.
+    /// Reads both from the first [`HEAD`](probe::HEAD) bytes of an image, or from all of a shorter one.
     ///
     /// # Errors
     /// A field that no valid image has, that names another image, or that this version does not read; a header that does
@@ -45,7 +45,9 @@ impl Header {
         let (start, end) = (crate::offset::saturated(place.start), crate::offset::saturated(place.end));
         let bytes = head.get(start..end).ok_or_else(|| {
             let what = format!("the header reaches to offset {end:#x}, only {:#x} bytes are there", head.len());
-            Error::new(Kind::Truncated, what).at(16)
+            // A shorter head is the whole file.
+            let kind = if head.len() < probe::HEAD { Kind::Truncated } else { Kind::Unsupported };
+            Error::new(kind, what).at(16)
         })?;
         Self::decode_at(head, bytes)
     }

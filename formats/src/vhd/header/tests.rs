@@ -105,4 +105,8 @@ fn a_file_that_ends_in_its_headers_is_truncated() {
         assert_eq!(error.kind(), Kind::Truncated, "{len}: {error}");
     }
     assert!(Header::decode(&head(&[])[..1536]).is_ok());
+    // A header that may be there, only not in front, is another matter.
+    let mut far = head(&[(16, &65536_u64.to_be_bytes())]);
+    far.resize(probe::HEAD, 0);
+    assert_eq!(Header::decode(&far).map_err(|error| error.kind()), Err(Kind::Unsupported));
 }

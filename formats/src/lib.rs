@@ -17,12 +17,19 @@
     clippy::cast_sign_loss
 )]
 
+mod blocks;
 mod error;
 mod extent;
+mod field;
+pub mod front;
 mod offset;
 pub mod probe;
 pub mod qcow2;
+mod queue;
 pub mod raw;
+mod tables;
+pub mod vdi;
+pub mod vhd;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream gzip zstd cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd gzip zstd cluster; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -32,6 +32,25 @@ head -c 512 "$work/bitmaps" >corpus/qcow2_header/bitmaps
 qemu-img create -q -f qcow2 -b /dev/null -F raw -o cluster_size=512 "$work/backed" 32K
 head -c 512 "$work/backed" >corpus/qcow2_header/backed
 
+# seed FORMAT NAME OPTIONS SIZE COMMAND...: blocks are large, but are needed as far as the disk goes only.
+seed() {
+    format=$1 name=$2 options=$3 size=$4
+    shift 4
+    driver=$format
+    [ "$format" = vdi ] || driver=vpc
+    qemu-img create -q -f "$driver" -o "$options" "$work/$name" "$size"
+    for command in "$@"; do qemu-io -f "$driver" -c "$command" "$work/$name" >"$work/log"; done
+    head -c 4096 "$work/$name" >"corpus/$format/$name"
+}
+
+seed vdi empty static=off 2M
+seed vdi data static=off 1K 'write -P 1 0 512'
+seed vdi static static=on 1K 'write -P 2 512 512'
+seed vhd dynamic force_size=on 4M
+seed vhd block force_size=on 1K 'write -P 1 0 512'
+seed vhd fixed subformat=fixed,force_size=on 1K 'write -P 1 0 512'
+head -c 1535 "corpus/vhd/fixed" >corpus/vhd/short-footer
+
 printf 'hello hello hello hello' >"$work/text"
 gzip -n -9 <"$work/text" >corpus/gzip/one
 gzip -9 <"$work/text" | cat corpus/gzip/one - >corpus/gzip/two
@@ -48,3 +67,5 @@ printf '\001\000' | cat - corpus/zstd/one >corpus/cluster/zstd
 cp corpus/gzip/one corpus/probe/gzip
 cp corpus/zstd/skippable corpus/probe/zstd
 cp corpus/qcow2_header/empty corpus/probe/qcow2
+cp corpus/vdi/empty corpus/probe/vdi
+cp corpus/vhd/dynamic corpus/probe/vhd

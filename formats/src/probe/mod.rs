@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Kind, Map, Stream, qcow2, raw};
+use crate::{Error, Kind, Map, Stream, front, qcow2, raw, vdi, vhd};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -23,6 +23,10 @@ pub enum Format {
     Iso,
     /// QEMU's copy-on-write format, versions 2 and 3.
     Qcow2,
+    /// VirtualBox's format, dynamic and static.
+    Vdi,
+    /// Microsoft's virtual hard disk, fixed and dynamic.
+    Vhd,
 }
 
 /// A compression this version undoes.
@@ -53,10 +57,14 @@ impl Format {
             Self::Raw => "raw",
             Self::Iso => "iso",
             Self::Qcow2 => "qcow2",
+            Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
         }
     }
 
     /// The map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file).
+    ///
+    /// A VHD may need bytes behind them, a fixed one always does: [`vhd::Open`] asks for them.
     ///
     /// # Errors
     /// A header that is refused.
@@ -64,6 +72,8 @@ impl Format {
         Ok(match self {
             Self::Raw | Self::Iso => Box::new(raw::Map::new(file_len)),
             Self::Qcow2 => Box::new(qcow2::Map::new(&qcow2::Header::decode(head)?, Some(file_len))),
+            Self::Vdi => Box::new(vdi::Map::new(&vdi::Header::decode(head)?, Some(file_len))),
+            Self::Vhd => return vhd::map(head, file_len),
         })
     }
 
@@ -75,6 +85,11 @@ impl Format {
         Ok(match self {
             Self::Raw | Self::Iso => Box::new(raw::Stream::new(file_len)),
             Self::Qcow2 => Box::new(qcow2::Stream::new(&qcow2::Header::decode(head)?)),
+            Self::Vdi => Box::new(front::Stream::new(Box::new(vdi::Map::new(&vdi::Header::decode(head)?, None)))),
+            Self::Vhd if vhd::begins_dynamic(head) => {
+                Box::new(front::Stream::new(Box::new(vhd::Map::new(&vhd::Header::decode(head)?, None))))
+            }
+            Self::Vhd => Box::new(vhd::FixedStream::new()),
         })
     }
 }
@@ -118,10 +133,14 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        [Self::Raw, Self::Iso, Self::Qcow2]
+        // qemu's name for it is that of Microsoft's product.
+        let name = if name == "vpc" { Self::Vhd.name() } else { name };
+        [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd]
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2")))
+            .ok_or_else(|| {
+                Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2, vdi, vhd"))
+            })
     }
 }
 
@@ -137,16 +156,16 @@ pub fn probe(head: &[u8]) -> Probe {
     if is_volume(head) { Probe::Disk(Format::Iso) } else { Probe::Disk(Format::Raw) }
 }
 
-/// Names a format that only its last bytes tell from a raw disk; `tail` is the last [`TAIL`] bytes of the file.
+/// What a file is that only its last bytes tell from a raw disk; `tail` is the last [`TAIL`] bytes of the file.
 ///
 /// A fixed VHD is a raw disk with a footer of 512 (before 2004: 511) bytes, an Apple disk image has one of 512.
 #[must_use]
-pub fn probe_tail(tail: &[u8]) -> Option<&'static str> {
+pub fn probe_tail(tail: &[u8]) -> Option<Probe> {
     let footer = tail.get(tail.len().checked_sub(TAIL)?..)?;
     if footer.starts_with(b"conectix") || footer[1..].starts_with(b"conectix") {
-        return Some("vhd");
+        return Some(Probe::Disk(Format::Vhd));
     }
-    footer.starts_with(b"koly").then_some("dmg")
+    footer.starts_with(b"koly").then_some(Probe::Known("dmg"))
 }
 
 struct Magic {
@@ -176,8 +195,8 @@ const MAGICS: &[Magic] = &[
     known(0, b"KDMV", "vmdk"),
     known(0, b"COWD", "vmdk"),
     known(0, b"\xbe\xba\xfe\xca\0\0\0\0", "vmdk"),
-    known(0x40, b"\x7f\x10\xda\xbe", "vdi"),
-    known(0, b"conectix", "vhd"),
+    Magic { at: 0x40, bytes: b"\x7f\x10\xda\xbe", means: Probe::Disk(Format::Vdi) },
+    Magic { at: 0, bytes: b"conectix", means: Probe::Disk(Format::Vhd) },
     known(0, b"vhdxfile", "vhdx"),
     known(0, b"WithoutFreeSpace", "parallels"),
     known(0, b"WithouFreSpacExt", "parallels"),

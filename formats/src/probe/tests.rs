@@ -102,19 +102,20 @@ fn a_hybrid_iso_is_an_iso_and_a_qcow2_that_holds_one_is_qcow2() {
 #[test]
 fn a_footer_names_what_would_pass_for_a_raw_disk() {
     let tail = |offset: usize, bytes: &[u8]| probe_tail(&at(HEAD - TAIL + offset, bytes));
-    assert_eq!(tail(0, b"conectix"), Some("vhd"));
-    assert_eq!(tail(1, b"conectix"), Some("vhd"), "footers of 511 bytes");
-    assert_eq!(tail(0, b"koly"), Some("dmg"));
+    assert_eq!(tail(0, b"conectix"), Some(Probe::Disk(Format::Vhd)));
+    assert_eq!(tail(1, b"conectix"), Some(Probe::Disk(Format::Vhd)), "footers of 511 bytes");
+    assert_eq!(tail(0, b"koly"), Some(Probe::Known("dmg")));
     assert_eq!(tail(2, b"conectix"), None);
     assert_eq!(probe_tail(b"conectix"), None, "shorter than a footer");
 }
 
 #[test]
 fn a_format_is_chosen_by_the_name_it_prints() {
-    for format in [Format::Raw, Format::Iso, Format::Qcow2] {
+    for format in [Format::Raw, Format::Iso, Format::Qcow2, Format::Vdi, Format::Vhd] {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
-    for name in ["", "QCOW2", "vmdk"] {
+    assert_eq!("vpc".parse(), Ok(Format::Vhd), "qemu's name");
+    for name in ["", "QCOW2", "no-format"] {
         assert_eq!(name.parse::<Format>().map_err(|error| error.kind()), Err(Kind::Unsupported));
     }
 }

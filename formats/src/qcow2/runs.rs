@@ -1,8 +1,5 @@
 //! What a forward decoder knows about bytes that have not flowed past yet, in the order in which they will.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::geometry::Geometry;
 use crate::{Error, Kind};
 
@@ -62,47 +59,4 @@ pub(super) struct Table {
     pub(super) host: u64,
     /// L1 entry that names it.
     pub(super) index: u64,
-}
-
-/// The least element first, in bounded memory.
-#[derive(Clone, Debug)]
-pub(super) struct Queue<T> {
-    heap: BinaryHeap<Reverse<T>>,
-}
-
-impl<T: Ord + Copy> Queue<T> {
-    pub(super) const fn new() -> Self {
-        Self { heap: BinaryHeap::new() }
-    }
-
-    /// Most elements: a power of two, so that the heap's doubling ends exactly there, at 8 MiB for runs.
-    pub(super) const LIMIT: usize = 1 << 18;
-
-    /// # Errors
-    /// The queue is full.
-    pub(super) fn push(&mut self, element: T) -> Result<(), Error> {
-        if self.heap.len() == Self::LIMIT {
-            let what = format!("the tables name more than {} places that come later in the image", Self::LIMIT);
-            return Err(Error::new(Kind::Unplaced, what));
-        }
-        self.heap.push(Reverse(element));
-        Ok(())
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.heap.iter().map(|Reverse(element)| element)
-    }
-
-    pub(super) fn first(&self) -> Option<T> {
-        self.heap.peek().map(|Reverse(element)| *element)
-    }
-
-    pub(super) fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|Reverse(element)| element)
-    }
-
-    /// Takes the first element if it is one that `ready` accepts.
-    pub(super) fn pop_if(&mut self, ready: impl Fn(&T) -> bool) -> Option<T> {
-        self.first().filter(ready).and_then(|_| self.pop())
-    }
 }

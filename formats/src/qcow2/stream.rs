@@ -13,12 +13,13 @@
 //! clusters that nothing points at are passed over in the same way. What was never placed reads as zeros.
 
 use super::entry::{Entries, l2_table};
-use super::field::be64;
 use super::geometry::{Geometry, L1_ENTRY};
 use super::header::Header;
-use super::runs::{Content, Queue, Run, Table};
+use super::runs::{Content, Run, Table};
 use crate::extent::Extents;
+use crate::field::be64;
 use crate::offset::saturated;
+use crate::queue::Queue;
 use crate::{Error, GuestOffset, Kind, Piece, Place};
 
 /// Fewest bytes that are held back where nothing explains them: 16 of the usual clusters, because one that is only begun

@@ -1,4 +1,5 @@
 //! What several targets share: callers of the parsers that check what their documentation promises.
 
 pub mod decode;
+pub mod front;
 pub mod image;

@@ -44,11 +44,11 @@ pub fn inspect(source: &dyn Source, look: &Look) -> Result<Inspection, Failure> 
     let refused = |error| image_failure(&error, source.name());
     let qcow2 = match look.format {
         Format::Qcow2 => Some(Header::decode(look.image_head()).map_err(refused)?.facts().clone()),
-        Format::Raw | Format::Iso => None,
+        _ => None,
     };
     match source.len().filter(|_| source.has_ranges() && look.compression.is_none()) {
         Some(len) => {
-            let mut walker = Walker::new(look.map(source, len)?);
+            let mut walker = Walker::new(look.map(source, len)?.map);
             let virtual_size = Some(walker.virtual_size());
             let allocation = Some(walk(source, &mut walker)?);
             Ok(Inspection { virtual_size, allocation, qcow2 })

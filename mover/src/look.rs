@@ -5,7 +5,8 @@ use std::ops::Range;
 use codecs::{GzipDecoder, StreamDecoder, ZstdDecoder};
 use contract::{Code, Failure};
 use formats::probe::{self, Compression, Format, Probe};
-use formats::{Extent, GuestOffset, HostOffset, Lookup, Place};
+use formats::vhd::RawOrFixed;
+use formats::{Extent, GuestOffset, HostOffset, Lookup, Opening, Place};
 
 use crate::failure::{codec_failure, image_failure};
 use crate::source::{Reader, Source};
@@ -15,6 +16,17 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// Bytes read beyond the first ones of a compressed file. A zstd block decodes to at most 128 KiB and is not longer itself.
 const MORE: usize = 256 << 10;
+
+/// A map and the ranges of the file that it was built from, with their digests.
+pub struct Mapped {
+    /// The map.
+    pub map: Box<dyn formats::Map>,
+    /// What was seen to build it.
+    pub seen: Vec<Seen>,
+}
+
+/// A range of the file and the digest of what was seen there.
+pub type Seen = (Range<u64>, blake3::Hash);
 
 /// What a source begins with.
 pub struct Look {
@@ -26,6 +38,8 @@ pub struct Look {
     pub compression: Option<Compression>,
     /// Disk format.
     pub format: Format,
+    /// Whether the format was named and not found.
+    is_forced: bool,
     /// Size of the empty disk that the source stands for.
     blank: Option<u64>,
     /// Where the file goes on after `head`, for a source that is opened only once.
@@ -46,6 +60,7 @@ impl Look {
                 inner: None,
                 compression: None,
                 format: Format::Raw,
+                is_forced: true,
                 blank,
                 rest: None,
             });
@@ -89,15 +104,16 @@ impl Look {
             Probe::Known(name) => (None, None, forced.ok_or_else(|| refuse(name))?),
         };
         let rest = (!source.has_ranges()).then_some(reader);
-        let look = Self { head, inner, compression, format, blank: None, rest };
+        let mut look = Self { head, inner, compression, format, is_forced: forced.is_some(), blank: None, rest };
         if forced.is_none() && compression.is_none() {
-            look.refuse_by_tail(source, refuse)?;
+            look.judge_by_tail(source, refuse)?;
         }
         Ok(look)
     }
 
-    /// A fixed VHD is a raw disk with a footer: only its last bytes tell.
-    fn refuse_by_tail(&self, source: &dyn Source, refuse: impl Fn(&str) -> Failure) -> Result<(), Failure> {
+    /// A fixed VHD is a raw disk with a footer: only its last bytes tell. Where they cannot be had now, the stream looks at
+    /// them when they come.
+    fn judge_by_tail(&mut self, source: &dyn Source, refuse: impl Fn(&str) -> Failure) -> Result<(), Failure> {
         let (Some(len), true) = (source.len(), self.format == Format::Raw && source.has_ranges()) else {
             return Ok(());
         };
@@ -110,7 +126,12 @@ impl Look {
                 tail.truncate(read);
             }
         }
-        probe::probe_tail(&tail).map_or(Ok(()), |name| Err(refuse(name)))
+        match probe::probe_tail(&tail) {
+            Some(Probe::Disk(format)) => self.format = format,
+            Some(other) => return Err(refuse(other.name())),
+            None => {}
+        }
+        Ok(())
     }
 
     /// First bytes of the image: inside the compression, where there is one.
@@ -119,16 +140,37 @@ impl Look {
         self.inner.as_deref().unwrap_or(&self.head)
     }
 
-    /// The image's map, for a source that can be read at random.
+    /// The image's map, for a source that can be read at random, and what it was built from.
     ///
     /// # Errors
-    /// The header is refused.
-    pub fn map(&self, source: &dyn Source, len: u64) -> Result<Box<dyn formats::Map>, Failure> {
+    /// The source cannot be read, or the header is refused.
+    pub fn map(&self, source: &dyn Source, len: u64) -> Result<Mapped, Failure> {
         if let Some(size) = self.blank {
-            return Ok(Box::new(Zeros(size.next_multiple_of(512))));
+            return Ok(Mapped { map: Box::new(Zeros(size.next_multiple_of(512))), seen: Vec::new() });
         }
-        let map = self.format.map(self.image_head(), len);
-        map.map_err(|error| image_failure(&error, source.name()))
+        let head = self.image_head();
+        let refused = |error| image_failure(&error, source.name());
+        let mut opening = self.format.open(head, len).map_err(refused)?;
+        let mut seen = vec![(0..head.len() as u64, blake3::hash(head))];
+        loop {
+            let wants = match opening.step().map_err(refused)? {
+                Opening::Ready(map) => return Ok(Mapped { map, seen }),
+                Opening::Wants(wants) => wants,
+            };
+            for range in wants {
+                let bytes = match head.get(range.start as usize..range.end as usize) {
+                    Some(known) => known.to_vec(),
+                    None => {
+                        let mut bytes = vec![0; (range.end - range.start) as usize];
+                        let read = source.open(range.clone())?.fill(&mut bytes)?;
+                        bytes.truncate(read);
+                        seen.push((range.start..range.start + read as u64, blake3::hash(&bytes)));
+                        bytes
+                    }
+                };
+                opening.feed(HostOffset(range.start), &bytes).map_err(refused)?;
+            }
+        }
     }
 
     /// The image's forward decoder.
@@ -137,6 +179,9 @@ impl Look {
     /// The header is refused.
     pub fn stream(&self, source: &dyn Source) -> Result<Box<dyn formats::Stream>, Failure> {
         let len = if self.compression.is_some() { None } else { source.len() };
+        if self.format == Format::Raw && !self.is_forced {
+            return Ok(Box::new(RawOrFixed::new(len)));
+        }
         let stream = self.format.stream(self.image_head(), len);
         stream.map_err(|error| image_failure(&error, source.name()))
     }

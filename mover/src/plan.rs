@@ -69,7 +69,7 @@ pub struct Plan {
 pub fn plan(facts: &Facts) -> Result<Plan, Failure> {
     let streamed = |because| Plan { route: Route::Streamed, because };
     // A codec's trailer and an image's tables show where the end is; a raw disk has neither.
-    let shows_its_end = facts.compression.is_some() || facts.format == Format::Qcow2;
+    let shows_its_end = facts.compression.is_some() || !matches!(facts.format, Format::Raw | Format::Iso);
     if !facts.end_is_known && !shows_its_end && !facts.has_checksum && !facts.accept_unknown_end {
         let what = "the source states no length and marks no end, so a cut connection would look like a finished disk";
         return Err(Failure::new(Code::SourceLengthUnknown, what));

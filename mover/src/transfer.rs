@@ -18,7 +18,7 @@ use crate::checksum::{Checksum, Hasher};
 use crate::engine::Engine;
 use crate::fingerprint::{Builder, Fingerprint, Hash};
 use crate::journal::{Checkpoint, Earlier, Identity, Journal, Phase, Record};
-use crate::look::Look;
+use crate::look::{Look, Mapped};
 use crate::plan::{Facts, Plan, Route, plan};
 use crate::pool::Pool;
 use crate::progress::{Progress, Step};
@@ -224,9 +224,9 @@ impl Attempt<'_> {
     fn route(&mut self, look: Look) -> Result<Moved, Failure> {
         let source = self.transfer.source;
         match (self.plan.route, source.len()) {
-            (Route::Mapped, Some(len)) => self.mapped(source, look.map(source, len)?),
+            (Route::Mapped, Some(len)) => self.mapped(source, look.map(source, len)?.map),
             // The checksum has matched; what was only kept in memory is checked by the fingerprint.
-            (Route::Hashed, Some(len)) if self.finished().is_some() => self.mapped(source, look.map(source, len)?),
+            (Route::Hashed, Some(len)) if self.finished().is_some() => self.mapped(source, look.map(source, len)?.map),
             (Route::Hashed, Some(len)) => self.hashed(&look, len),
             _ => self.streamed(look),
         }
@@ -255,14 +255,14 @@ impl Attempt<'_> {
             return Err(Failure::new(Code::Internal, "the hashed route needs a checksum"));
         };
         loop {
-            let map = look.map(source, len)?;
+            let Mapped { map, seen } = look.map(source, len)?;
             let (size, max_encoded) = (map.virtual_size(), map.max_encoded());
             self.begin(Some(size))?;
             self.transfer.progress.total.store(len, Ordering::Relaxed);
             let from = self.earlier.as_ref().map(|record| record.checkpoint.clone()).unwrap_or_default();
             let checkpoints = Checkpoints::from(from.clone());
-            let (algorithm, head) = (checksum.algorithm, look.image_head());
-            let hashing = Hashing { algorithm, head, file_len: len, from: &from, checkpoints: &checkpoints };
+            let algorithm = checksum.algorithm;
+            let hashing = Hashing { algorithm, seen, file_len: len, from: &from, checkpoints: &checkpoints };
             let fingerprint = Builder::new(size);
             let run = Run { source, fingerprint: &fingerprint, order: Order::Host, slot: slot_for(max_encoded) };
             let mut outcome = Hashed::MapTooLarge;
@@ -294,7 +294,7 @@ impl Attempt<'_> {
             progress.fetched.fetch_add(bytes, Ordering::Relaxed);
             cancel.check()
         })?;
-        let moved = self.mapped(&verified, look.map(&verified, len)?)?;
+        let moved = self.mapped(&verified, look.map(&verified, len)?.map)?;
         Ok(Moved { file: Some(digest), ..moved })
     }
 
@@ -331,7 +331,8 @@ impl Attempt<'_> {
             Ok(())
         })?;
         let Flowed { virtual_size, file, inner } = flowed;
-        if known.is_none() {
+        // What looked like a raw disk may have turned out to end with a footer.
+        if known != Some(virtual_size) {
             self.target.settle(virtual_size)?;
         }
         fingerprint.settle(virtual_size);

@@ -46,6 +46,15 @@ fn variants() -> Vec<(String, Qcow2)> {
     variants
 }
 
+/// Images of other formats: name, and what `qemu-img convert -O` is given.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("vdi", &["vdi"]),
+    ("vdi-static", &["vdi", "-o", "static=on"]),
+    ("vhd", &["vpc", "-o", "force_size=on"]),
+    ("vhd-geometry", &["vpc"]),
+    ("vhd-fixed", &["vpc", "-o", "subformat=fixed,force_size=on"]),
+];
+
 fn samples(folder: &Path) -> Result<Vec<Sample>> {
     let disk = raw::file_system(&folder.join("ext4.raw"), 24 * MIB)?;
     let patterns = raw::patterns(&folder.join("patterns.raw"), 9 * MIB, 5)?;
@@ -62,6 +71,13 @@ fn samples(folder: &Path) -> Result<Vec<Sample>> {
         // Smaller clusters than qemu-img's own may be laid out so that a table follows what it places.
         let flows = options.cluster_size.is_none_or(|size| size >= 65_536);
         add(&name, options.convert(original, &folder.join(&name))?, original, flows);
+    }
+    for (name, options) in OTHERS {
+        let image = folder.join(name);
+        qemu_img(&[&["convert", "-f", "raw", "-O"], *options, &[path(&disk), path(&image)]].concat())?;
+        // qemu-img rounds the size of some up, so the disk is what it reads.
+        let original = to_raw(&image, options[0], &folder.join(format!("{name}.original")))?;
+        add(name, image, &original, true);
     }
     let lived_in = folder.join("lived-in.qcow2");
     qemu_img(&["convert", "-O", "qcow2", path(&disk), path(&lived_in)])?;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Kind, Map, Stream, front, qcow2, raw, vdi, vhd};
+use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, front, qcow2, raw, vdi, vhd};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -62,12 +62,22 @@ impl Format {
         }
     }
 
-    /// The map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file).
-    ///
-    /// A VHD may need bytes behind them, a fixed one always does: [`vhd::Open`] asks for them.
+    /// The way to the map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file).
     ///
     /// # Errors
     /// A header that is refused.
+    pub fn open(self, head: &[u8], file_len: u64) -> Result<Box<dyn Open>, Error> {
+        Ok(match self {
+            Self::Vhd => Box::new(vhd::Open::new(file_len)),
+            Self::Raw | Self::Iso | Self::Qcow2 | Self::Vdi => Box::new(Opened(Some(self.map(head, file_len)?))),
+        })
+    }
+
+    /// The map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file), for the
+    /// formats whose first bytes tell enough; [`open`](Self::open) does it for all.
+    ///
+    /// # Errors
+    /// A header that is refused, or a format that needs more than its first bytes.
     pub fn map(self, head: &[u8], file_len: u64) -> Result<Box<dyn Map>, Error> {
         Ok(match self {
             Self::Raw | Self::Iso => Box::new(raw::Map::new(file_len)),
@@ -91,6 +101,20 @@ impl Format {
             }
             Self::Vhd => Box::new(vhd::FixedStream::new()),
         })
+    }
+}
+
+/// An image whose first bytes told everything.
+struct Opened(Option<Box<dyn Map>>);
+
+impl Open for Opened {
+    fn step(&mut self) -> Result<Opening, Error> {
+        // Asked again after the map was taken, there is nothing left to want.
+        Ok(self.0.take().map_or_else(|| Opening::Wants(Vec::new()), Opening::Ready))
+    }
+
+    fn feed(&mut self, _host: HostOffset, _bytes: &[u8]) -> Result<(), Error> {
+        Ok(())
     }
 }
 

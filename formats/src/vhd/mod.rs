@@ -19,6 +19,7 @@ mod footer;
 mod header;
 mod map;
 mod open;
+mod unsure;
 
 use crate::{Error, HostOffset, Kind, Open as _, Opening};
 
@@ -27,6 +28,7 @@ pub use footer::Facts;
 pub use header::Header;
 pub use map::Map;
 pub use open::Open;
+pub use unsure::RawOrFixed;
 
 /// What the footer, and the copy of it that begins a dynamic image, begins with.
 const COOKIE: &[u8] = b"conectix";

@@ -6,11 +6,12 @@ use blake3::Hasher as Blake3;
 use contract::Failure;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Seen, inconsistent};
+use super::inconsistent;
 use crate::checksum::{Algorithm, Hasher};
 use crate::engine::Engine;
 use crate::fetch::Filled;
 use crate::journal::Checkpoint;
+use crate::look::Seen;
 use crate::parts::Unit;
 use crate::target::is_withheld;
 use crate::volume::{Checkpoints, Volume};

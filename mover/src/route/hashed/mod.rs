@@ -23,6 +23,7 @@ use crate::engine::{Engine, Lines};
 use crate::failure::image_failure;
 use crate::fetch::{Filled, Request, Table};
 use crate::journal::Checkpoint;
+use crate::look::Seen;
 use crate::parts::{Gaps, Part, Unit, continues};
 use crate::target::is_withheld;
 use crate::tracker::WINDOW;
@@ -42,8 +43,8 @@ pub(crate) const MAX_EXTENTS: usize = (12 << 20) / size_of::<Extent>();
 /// What the digest needs to know.
 pub(crate) struct Hashing<'a> {
     pub(crate) algorithm: Algorithm,
-    /// First bytes of the file, from which the header was read.
-    pub(crate) head: &'a [u8],
+    /// What was read to open the map.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) file_len: u64,
     /// Where an earlier attempt stopped.
     pub(crate) from: &'a Checkpoint,
@@ -60,9 +61,6 @@ pub(crate) enum Hashed {
     /// The checkpoint is of another map; nothing was moved.
     CheckpointRefused,
 }
-
-/// A table's place in the file and the digest of what the map was built from.
-type Seen = (Range<u64>, blake3::Hash);
 
 /// A whole map, and its tables in host order.
 type Collected = (Vec<Extent>, Vec<Seen>);
@@ -89,7 +87,7 @@ pub(crate) fn hashed(
         Ok(())
     };
     engine.with_fetchers(volume, max_encoded, Some(Box::new(tap)), |lines| {
-        let Some((extents, tables)) = collect(engine, walker, &lines, hashing.head)? else { return Ok(()) };
+        let Some((extents, tables)) = collect(engine, walker, &lines, hashing.seen.clone())? else { return Ok(()) };
         let mut planner =
             Planner::new(engine, volume, lines, Cutter::new(extents, engine.pool.slot_size(), hashing.file_len));
         let Some(state) = planner.take_up(hashing, &tables)? else {
@@ -105,8 +103,12 @@ pub(crate) fn hashed(
 
 /// Builds the whole map and returns its extents in host order, with what each table looked like; `None` if they are too
 /// many.
-fn collect(engine: &Engine<'_>, mut walker: Walker, lines: &Lines, head: &[u8]) -> Result<Option<Collected>, Failure> {
-    let mut tables = vec![(0..head.len() as u64, blake3::hash(head))];
+fn collect(
+    engine: &Engine<'_>,
+    mut walker: Walker,
+    lines: &Lines,
+    mut tables: Vec<Seen>,
+) -> Result<Option<Collected>, Failure> {
     let mut extents = Vec::new();
     let mut wants = Vec::new();
     loop {

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Writes the seeds in corpus/ anew, each at most 4 KiB, with qemu-img, qemu-io, gzip and zstd.
+# Writes the seeds in corpus/ anew, each at most 4 KiB, with qemu-img, qemu-io, gzip, bzip2, xz, zstd and lz4.
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd gzip zstd cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -56,11 +56,24 @@ gzip -n -9 <"$work/text" >corpus/gzip/one
 gzip -9 <"$work/text" | cat corpus/gzip/one - >corpus/gzip/two
 head -c 100000 /dev/zero | gzip -n >corpus/gzip/zeros
 gzip -n -1 <"$0" >corpus/gzip/script
+bzip2 -9 <"$work/text" >corpus/bzip2/one
+bzip2 -1 <"$0" >corpus/bzip2/script
+head -c 100000 /dev/zero | bzip2 | cat corpus/bzip2/one - >corpus/bzip2/two
+head -c 3 /dev/zero | cat corpus/bzip2/one - >corpus/bzip2/padded
+xz -0 <"$work/text" >corpus/xz/one
+xz -T1 -0 --check=sha256 --block-size=1000 <"$0" >corpus/xz/blocks
+xz -T2 -0 --check=none --block-size=1000 <"$0" >corpus/xz/sized-blocks
+head -c 4 /dev/zero | cat corpus/xz/one - corpus/xz/one >corpus/xz/padded
+head -c 100000 /dev/zero | xz --check=crc32 --x86 --delta --lzma2=preset=0 >corpus/xz/filters
 zstd -q <"$work/text" >corpus/zstd/one
 cat corpus/zstd/one corpus/zstd/one >corpus/zstd/two
 printf '\120\052\115\030\003\0\0\0abc' | cat - corpus/zstd/one >corpus/zstd/skippable
 head -c 100000 /dev/zero | zstd -q --check >corpus/zstd/zeros
 zstd -q -19 <"$0" >corpus/zstd/script
+lz4 -q <"$work/text" >corpus/lz4/one
+lz4 -q -BD -BX -B4 <"$0" >corpus/lz4/script
+lz4 -q --content-size -c "$work/text" | cat - corpus/zstd/skippable corpus/lz4/one >corpus/lz4/sized
+head -c 100000 /dev/zero | lz4 -q -l | cat - corpus/lz4/one >corpus/lz4/legacy
 printf '\001\000' | cat - corpus/zstd/one >corpus/cluster/zstd
 { printf '\000\000' && head -c 512 /dev/zero | gzip -n | tail -c +11; } >corpus/cluster/deflate
 

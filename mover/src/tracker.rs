@@ -41,7 +41,7 @@ impl Done {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let granules: usize = self.windows.values().map(Bits::count).sum();
-        self.watermark + granules as u64 * GRANULE
+        self.watermark.saturating_add(granules as u64 * GRANULE)
     }
 
     fn has(&self, granule: u64) -> bool {
@@ -207,6 +207,14 @@ mod tests {
         assert!(tracker.done().covers(&(0..GRANULE)) && !tracker.done().covers(&(0..GRANULE + 1)));
         assert_eq!(tracker.finish(&parts[2]), Some(0));
         assert_eq!(tracker.done(), Done { watermark: WINDOW, windows: BTreeMap::new() });
+    }
+
+    #[test]
+    fn a_record_of_any_numbers_can_be_counted() {
+        let mut bits = Bits::default();
+        bits.insert(0);
+        let windows = BTreeMap::from([(u64::MAX, bits)]);
+        assert_eq!(Done { watermark: u64::MAX, windows }.bytes(), u64::MAX);
     }
 
     #[test]

@@ -19,10 +19,12 @@
 
 mod error;
 mod extent;
+mod field;
 mod offset;
 pub mod probe;
 pub mod qcow2;
 pub mod raw;
+mod tables;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};

@@ -9,9 +9,9 @@
 
 use std::ops::Range;
 
-use super::field::be64;
 use super::geometry::Geometry;
 use crate::extent::Extents;
+use crate::field::be64;
 use crate::{Error, HostOffset, Kind, Place};
 
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;

@@ -4,8 +4,8 @@
 //! | type u32 | length u32 | data | padding to 8 |   ...   | 0 (end) |
 //! ```
 
-use super::field::{be32, be64, quoted};
 use super::header::Header;
+use crate::field::{be32, be64, quoted};
 use crate::{Error, Kind};
 
 const END: u32 = 0;

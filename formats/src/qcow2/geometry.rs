@@ -1,9 +1,7 @@
 //! The sizes that follow from a header: clusters, tables and how much of the disk each of them describes.
 
 use crate::ClusterCodec;
-
-/// Most bytes of a table that are wanted or kept in one part.
-pub(super) const PART: u64 = 64 * 1024;
+use crate::tables::PART;
 
 /// Bytes of one L1 entry.
 pub(super) const L1_ENTRY: u64 = 8;

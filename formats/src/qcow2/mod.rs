@@ -11,13 +11,11 @@
 
 mod entry;
 mod extension;
-mod field;
 mod geometry;
 mod header;
 mod map;
 mod runs;
 mod stream;
-mod tables;
 
 pub use header::{Facts, Header};
 pub use map::Map;

@@ -13,11 +13,11 @@
 //! clusters that nothing points at are passed over in the same way. What was never placed reads as zeros.
 
 use super::entry::{Entries, l2_table};
-use super::field::be64;
 use super::geometry::{Geometry, L1_ENTRY};
 use super::header::Header;
 use super::runs::{Content, Queue, Run, Table};
 use crate::extent::Extents;
+use crate::field::be64;
 use crate::offset::saturated;
 use crate::{Error, GuestOffset, Kind, Piece, Place};
 

@@ -4,8 +4,8 @@
 //! refcount table, 65536 snapshots.
 
 use super::extension::Area;
-use super::field::{be32, be64, quoted};
 use super::geometry::{Geometry, L1_ENTRY};
+use crate::field::{be32, be64, quoted};
 use crate::{ClusterCodec, Error, Kind, probe};
 
 const MAGIC: u32 = 0x5146_49fb;

@@ -12,12 +12,12 @@
 use std::ops::Range;
 
 use super::entry::{Entries, l2_table};
-use super::field::be64;
-use super::geometry::{Geometry, L1_ENTRY, PART};
+use super::geometry::{Geometry, L1_ENTRY};
 use super::header::Header;
-use super::tables::{Tables, joined};
 use crate::extent::Extents;
+use crate::field::be64;
 use crate::offset::saturated;
+use crate::tables::{PART, Tables, joined};
 use crate::{Error, Extent, GuestOffset, HostOffset, Kind, Lookup, Place};
 
 /// Map of a qcow2 image.

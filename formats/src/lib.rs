@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! first bytes --probe--> Probe ----> Box<dyn Map>      random access: guest range -> extents, or the tables it wants
+//!                              +---> Box<dyn Open>     where the map needs more than the first bytes
 //!                              \---> Box<dyn Stream>   forward only:  bytes as they flow -> pieces with their place
 //! ```
 //!
@@ -17,14 +18,17 @@
     clippy::cast_sign_loss
 )]
 
+mod crc32c;
 mod error;
 mod extent;
 mod field;
 mod offset;
 pub mod probe;
 pub mod qcow2;
+pub mod qed;
 pub mod raw;
 mod tables;
+pub mod vhdx;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};

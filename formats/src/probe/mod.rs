@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Kind, Map, Stream, qcow2, raw};
+use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, qcow2, qed, raw, vhdx};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -23,6 +23,10 @@ pub enum Format {
     Iso,
     /// QEMU's copy-on-write format, versions 2 and 3.
     Qcow2,
+    /// QEMU's enhanced disk format.
+    Qed,
+    /// Microsoft's virtual hard disk, version 2.
+    Vhdx,
 }
 
 /// A compression this version undoes.
@@ -53,17 +57,36 @@ impl Format {
             Self::Raw => "raw",
             Self::Iso => "iso",
             Self::Qcow2 => "qcow2",
+            Self::Qed => "qed",
+            Self::Vhdx => "vhdx",
         }
     }
 
-    /// The map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file).
+    /// The way to the map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file).
     ///
     /// # Errors
     /// A header that is refused.
+    pub fn open(self, head: &[u8], file_len: u64) -> Result<Box<dyn Open>, Error> {
+        Ok(match self {
+            Self::Vhdx => Box::new(vhdx::Opener::new(head, file_len)?),
+            Self::Raw | Self::Iso | Self::Qcow2 | Self::Qed => Box::new(Opened(Some(self.map(head, file_len)?))),
+        })
+    }
+
+    /// The map of an image of `file_len` bytes that begins with `head` ([`HEAD`] bytes, or the whole file), for the
+    /// formats whose first bytes tell enough; [`open`](Self::open) does it for all.
+    ///
+    /// # Errors
+    /// A header that is refused, or a format that needs more than its first bytes.
     pub fn map(self, head: &[u8], file_len: u64) -> Result<Box<dyn Map>, Error> {
         Ok(match self {
             Self::Raw | Self::Iso => Box::new(raw::Map::new(file_len)),
             Self::Qcow2 => Box::new(qcow2::Map::new(&qcow2::Header::decode(head)?, Some(file_len))),
+            Self::Qed => Box::new(qed::Map::new(&qed::Header::decode(head)?, Some(file_len))),
+            Self::Vhdx => {
+                let what = "the first bytes of a vhdx image do not tell its map";
+                return Err(Error::new(Kind::Unsupported, what));
+            }
         })
     }
 
@@ -75,7 +98,25 @@ impl Format {
         Ok(match self {
             Self::Raw | Self::Iso => Box::new(raw::Stream::new(file_len)),
             Self::Qcow2 => Box::new(qcow2::Stream::new(&qcow2::Header::decode(head)?)),
+            Self::Qed | Self::Vhdx => {
+                let what = format!("a {self} image is not read from its beginning to its end");
+                return Err(Error::new(Kind::Unsupported, what));
+            }
         })
+    }
+}
+
+/// An image whose map was there at once; `None` once it was taken.
+struct Opened(Option<Box<dyn Map>>);
+
+impl Open for Opened {
+    fn step(&mut self) -> Result<Opening, Error> {
+        let opened = || Error::new(Kind::Malformed, "the image has been opened already");
+        self.0.take().map(Opening::Ready).ok_or_else(opened)
+    }
+
+    fn feed(&mut self, _host: HostOffset, _bytes: &[u8]) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -118,10 +159,12 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        [Self::Raw, Self::Iso, Self::Qcow2]
+        [Self::Raw, Self::Iso, Self::Qcow2, Self::Qed, Self::Vhdx]
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2")))
+            .ok_or_else(|| {
+                Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2, qed, vhdx"))
+            })
     }
 }
 
@@ -172,13 +215,13 @@ const LZ4_FRAME: &[u8] = b"\x04\x22\x4d\x18";
 const MAGICS: &[Magic] = &[
     Magic { at: 0, bytes: b"\x1f\x8b\x08", means: Probe::Compressed(Compression::Gzip) },
     Magic { at: 0, bytes: ZSTD_FRAME, means: Probe::Compressed(Compression::Zstd) },
-    known(0, b"QED\0", "qed"),
+    Magic { at: 0, bytes: b"QED\0", means: Probe::Disk(Format::Qed) },
     known(0, b"KDMV", "vmdk"),
     known(0, b"COWD", "vmdk"),
     known(0, b"\xbe\xba\xfe\xca\0\0\0\0", "vmdk"),
     known(0x40, b"\x7f\x10\xda\xbe", "vdi"),
     known(0, b"conectix", "vhd"),
-    known(0, b"vhdxfile", "vhdx"),
+    Magic { at: 0, bytes: b"vhdxfile", means: Probe::Disk(Format::Vhdx) },
     known(0, b"WithoutFreeSpace", "parallels"),
     known(0, b"WithouFreSpacExt", "parallels"),
     known(0, b"Bochs Virtual HD Image", "bochs"),

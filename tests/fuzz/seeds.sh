@@ -1,9 +1,10 @@
 #!/bin/sh
-# Writes the seeds in corpus/ anew, each at most 4 KiB, with qemu-img, qemu-io, gzip and zstd.
+# Writes the seeds in corpus/ anew, each at most 4 KiB (of qed, whose tables have whole clusters, 24 KiB), with qemu-img,
+# qemu-io, gzip and zstd.
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream gzip zstd cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream qed vhdx gzip zstd cluster; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -31,6 +32,27 @@ qemu-img bitmap --add "$work/bitmaps" one
 head -c 512 "$work/bitmaps" >corpus/qcow2_header/bitmaps
 qemu-img create -q -f qcow2 -b /dev/null -F raw -o cluster_size=512 "$work/backed" 32K
 head -c 512 "$work/backed" >corpus/qcow2_header/backed
+
+# qed NAME COMMAND...
+qed() {
+    name=$1
+    shift
+    qemu-img create -q -f qed -o cluster_size=4096,table_size=2 "$work/$name.qed" 32K
+    for command in "$@"; do qemu-io -f qed -c "$command" "$work/$name.qed" >"$work/log"; done
+    cp "$work/$name.qed" "corpus/qed/$name"
+}
+qed empty
+qed data 'write -P 1 0 4K'
+qed zeros 'write -P 1 0 4K' 'write -z 4K 4K'
+
+# Patches of the base image of the target: flags, then offset (4 bytes), length (1 byte) and bytes of each.
+printf '\001' >corpus/vhdx/base
+# A block at 4 MiB.
+printf '\001\000\000\040\000\010\006\000\100\000\000\000\000\000' >corpus/vhdx/data
+# The log's identifier in both headers, and an entry at its beginning that zeros the first sector of the BAT.
+printf '\003\060\000\001\000\001\007\060\000\002\000\001\007\000\000\020\000\020loge\000\000\000\000\000\020\000\000\000\000\000\000' >corpus/vhdx/log
+printf '\020\000\020\000\014\001\000\000\000\000\000\000\000\001\000\000\000\040\000\020\000\001\007' >>corpus/vhdx/log
+printf '\100\000\020\000\040zero\000\000\000\000\000\020\000\000\000\000\000\000\000\000\040\000\000\000\000\000\001\000\000\000\000\000\000\000' >>corpus/vhdx/log
 
 printf 'hello hello hello hello' >"$work/text"
 gzip -n -9 <"$work/text" >corpus/gzip/one

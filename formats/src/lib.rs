@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! first bytes --probe--> Probe ----> Box<dyn Map>      random access: guest range -> extents, or the tables it wants
+//!                              +---> Box<dyn Open>     where the map needs more than the first bytes
 //!                              \---> Box<dyn Stream>   forward only:  bytes as they flow -> pieces with their place
 //! ```
 //!
@@ -18,6 +19,7 @@
 )]
 
 mod blocks;
+mod crc32c;
 mod error;
 mod extent;
 mod field;
@@ -25,11 +27,13 @@ pub mod front;
 mod offset;
 pub mod probe;
 pub mod qcow2;
+pub mod qed;
 mod queue;
 pub mod raw;
 mod tables;
 pub mod vdi;
 pub mod vhd;
+pub mod vhdx;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};

@@ -9,7 +9,7 @@ use crate::offset::saturated;
 /// Most bytes of a table that are wanted or kept in one part.
 pub(crate) const PART: u64 = 64 * 1024;
 
-/// Parts of one kind of table. They do not overlap, because each table is divided at fixed places.
+/// Parts of one kind of table. Those of one table do not overlap, because it is divided at fixed places.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     parts: BTreeMap<u64, Part>,
@@ -75,17 +75,16 @@ impl Tables {
     }
 }
 
-/// Joins neighbours among `wants` as far as a range may be long, in ascending order and each once.
+/// Joins neighbours among `wants` as far as a range may be long, in ascending order and each byte once.
 pub(crate) fn joined(mut wants: Vec<Range<u64>>) -> Vec<Range<u64>> {
     wants.sort_unstable_by_key(|want| want.start);
     let mut out: Vec<Range<u64>> = Vec::new();
     for want in wants {
+        let start = out.last().map_or(want.start, |last| want.start.max(last.end));
         match out.last_mut() {
-            Some(last) if want.start < last.end => {}
-            Some(last) if want.start == last.end && want.end - last.start <= PART => {
-                last.end = want.end;
-            }
-            _ => out.push(want),
+            _ if start >= want.end => {}
+            Some(last) if start == last.end && want.end - last.start <= PART => last.end = want.end,
+            _ => out.push(start..want.end),
         }
     }
     out

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Writes the seeds in corpus/ anew, each at most 4 KiB, with qemu-img, qemu-io, gzip, bzip2, xz, zstd and lz4.
+# Writes the seeds in corpus/ anew, each at most 4 KiB (of qed, whose tables have whole clusters, 24 KiB), with qemu-img,
+# qemu-io, gzip, bzip2, xz, zstd and lz4.
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd qed vhdx gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -50,6 +51,26 @@ seed vhd dynamic force_size=on 4M
 seed vhd block force_size=on 1K 'write -P 1 0 512'
 seed vhd fixed subformat=fixed,force_size=on 1K 'write -P 1 0 512'
 head -c 1535 "corpus/vhd/fixed" >corpus/vhd/short-footer
+# qed NAME COMMAND...
+qed() {
+    name=$1
+    shift
+    qemu-img create -q -f qed -o cluster_size=4096,table_size=2 "$work/$name.qed" 32K
+    for command in "$@"; do qemu-io -f qed -c "$command" "$work/$name.qed" >"$work/log"; done
+    cp "$work/$name.qed" "corpus/qed/$name"
+}
+qed empty
+qed data 'write -P 1 0 4K'
+qed zeros 'write -P 1 0 4K' 'write -z 4K 4K'
+
+# Patches of the base image of the target: flags, then offset (4 bytes), length (1 byte) and bytes of each.
+printf '\001' >corpus/vhdx/base
+# A block at 4 MiB.
+printf '\001\000\000\040\000\010\006\000\100\000\000\000\000\000' >corpus/vhdx/data
+# The log's identifier in both headers, and an entry at its beginning that zeros the first sector of the BAT.
+printf '\003\060\000\001\000\001\007\060\000\002\000\001\007\000\000\020\000\020loge\000\000\000\000\000\020\000\000\000\000\000\000' >corpus/vhdx/log
+printf '\020\000\020\000\014\001\000\000\000\000\000\000\000\001\000\000\000\040\000\020\000\001\007' >>corpus/vhdx/log
+printf '\100\000\020\000\040zero\000\000\000\000\000\020\000\000\000\000\000\000\000\000\040\000\000\000\000\000\001\000\000\000\000\000\000\000' >>corpus/vhdx/log
 
 printf 'hello hello hello hello' >"$work/text"
 gzip -n -9 <"$work/text" >corpus/gzip/one

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, front, qcow2, raw, vdi, vhd};
+use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, front, qcow2, qed, raw, vdi, vhd, vhdx};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -27,6 +27,10 @@ pub enum Format {
     Vdi,
     /// Microsoft's virtual hard disk, fixed and dynamic.
     Vhd,
+    /// QEMU's enhanced disk format.
+    Qed,
+    /// Microsoft's virtual hard disk, version 2.
+    Vhdx,
 }
 
 /// A compression this version undoes.
@@ -50,6 +54,9 @@ pub enum Probe {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Self; 7] = [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Qed, Self::Vhdx];
+
     /// The name users write.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -59,6 +66,8 @@ impl Format {
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
             Self::Vhd => "vhd",
+            Self::Qed => "qed",
+            Self::Vhdx => "vhdx",
         }
     }
 
@@ -69,7 +78,10 @@ impl Format {
     pub fn open(self, head: &[u8], file_len: u64) -> Result<Box<dyn Open>, Error> {
         Ok(match self {
             Self::Vhd => Box::new(vhd::Open::new(file_len)),
-            Self::Raw | Self::Iso | Self::Qcow2 | Self::Vdi => Box::new(Opened(Some(self.map(head, file_len)?))),
+            Self::Vhdx => Box::new(vhdx::Opener::new(head, file_len)?),
+            Self::Raw | Self::Iso | Self::Qcow2 | Self::Vdi | Self::Qed => {
+                Box::new(Opened(Some(self.map(head, file_len)?)))
+            }
         })
     }
 
@@ -84,6 +96,11 @@ impl Format {
             Self::Qcow2 => Box::new(qcow2::Map::new(&qcow2::Header::decode(head)?, Some(file_len))),
             Self::Vdi => Box::new(vdi::Map::new(&vdi::Header::decode(head)?, Some(file_len))),
             Self::Vhd => return vhd::map(head, file_len),
+            Self::Qed => Box::new(qed::Map::new(&qed::Header::decode(head)?, Some(file_len))),
+            Self::Vhdx => {
+                let what = "the first bytes of a vhdx image do not tell its map";
+                return Err(Error::new(Kind::Unsupported, what));
+            }
         })
     }
 
@@ -100,17 +117,22 @@ impl Format {
                 Box::new(front::Stream::new(Box::new(vhd::Map::new(&vhd::Header::decode(head)?, None))))
             }
             Self::Vhd => Box::new(vhd::FixedStream::new()),
+            Self::Qed => Box::new(front::Stream::new(Box::new(qed::Map::new(&qed::Header::decode(head)?, None)))),
+            Self::Vhdx => {
+                let what = format!("a {self} image is not read from its beginning to its end");
+                return Err(Error::new(Kind::Unsupported, what));
+            }
         })
     }
 }
 
-/// An image whose first bytes told everything.
+/// An image whose map was there at once; `None` once it was taken.
 struct Opened(Option<Box<dyn Map>>);
 
 impl Open for Opened {
     fn step(&mut self) -> Result<Opening, Error> {
-        // Asked again after the map was taken, there is nothing left to want.
-        Ok(self.0.take().map_or_else(|| Opening::Wants(Vec::new()), Opening::Ready))
+        let opened = || Error::new(Kind::Malformed, "the image has been opened already");
+        self.0.take().map(Opening::Ready).ok_or_else(opened)
     }
 
     fn feed(&mut self, _host: HostOffset, _bytes: &[u8]) -> Result<(), Error> {
@@ -159,12 +181,11 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self, Error> {
         // qemu's name for it is that of Microsoft's product.
         let name = if name == "vpc" { Self::Vhd.name() } else { name };
-        [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd]
+        let known = Self::ALL.map(Self::name);
+        Self::ALL
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| {
-                Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2, vdi, vhd"))
-            })
+            .ok_or_else(|| Error::new(Kind::Unsupported, format!("format {name:?} is none of {}", known.join(", "))))
     }
 }
 
@@ -215,13 +236,13 @@ const LZ4_FRAME: &[u8] = b"\x04\x22\x4d\x18";
 const MAGICS: &[Magic] = &[
     Magic { at: 0, bytes: b"\x1f\x8b\x08", means: Probe::Compressed(Compression::Gzip) },
     Magic { at: 0, bytes: ZSTD_FRAME, means: Probe::Compressed(Compression::Zstd) },
-    known(0, b"QED\0", "qed"),
+    Magic { at: 0, bytes: b"QED\0", means: Probe::Disk(Format::Qed) },
     known(0, b"KDMV", "vmdk"),
     known(0, b"COWD", "vmdk"),
     known(0, b"\xbe\xba\xfe\xca\0\0\0\0", "vmdk"),
     Magic { at: 0x40, bytes: b"\x7f\x10\xda\xbe", means: Probe::Disk(Format::Vdi) },
     Magic { at: 0, bytes: b"conectix", means: Probe::Disk(Format::Vhd) },
-    known(0, b"vhdxfile", "vhdx"),
+    Magic { at: 0, bytes: b"vhdxfile", means: Probe::Disk(Format::Vhdx) },
     known(0, b"WithoutFreeSpace", "parallels"),
     known(0, b"WithouFreSpacExt", "parallels"),
     known(0, b"Bochs Virtual HD Image", "bochs"),

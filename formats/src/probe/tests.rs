@@ -111,11 +111,30 @@ fn a_footer_names_what_would_pass_for_a_raw_disk() {
 
 #[test]
 fn a_format_is_chosen_by_the_name_it_prints() {
-    for format in [Format::Raw, Format::Iso, Format::Qcow2, Format::Vdi, Format::Vhd] {
+    for format in Format::ALL {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
     assert_eq!("vpc".parse(), Ok(Format::Vhd), "qemu's name");
     for name in ["", "QCOW2", "no-format"] {
         assert_eq!(name.parse::<Format>().map_err(|error| error.kind()), Err(Kind::Unsupported));
     }
+}
+
+#[test]
+fn a_format_whose_map_is_in_its_head_opens_in_one_step() {
+    let mut raw = Format::Raw.open(&[], 1000).expect("every file is a raw disk");
+    match raw.step() {
+        Ok(Opening::Ready(map)) => assert_eq!(map.virtual_size(), 1024),
+        _ => panic!("nothing is missing"),
+    }
+    assert!(raw.step().is_err(), "the map is given once");
+    let refused = Format::Qcow2.open(b"QFI", 3).err().map(|error| error.kind());
+    assert_eq!(refused, Some(Kind::Malformed));
+}
+
+#[test]
+fn vhdx_needs_more_than_its_head() {
+    let head = at(0, b"vhdxfile");
+    assert_eq!(Format::Vhdx.map(&head, 1 << 30).err().map(|error| error.kind()), Some(Kind::Unsupported));
+    assert!(matches!(Format::Vhdx.open(&head, 1 << 30).unwrap().step(), Ok(Opening::Wants(_))));
 }

@@ -3,3 +3,4 @@
 pub mod decode;
 pub mod front;
 pub mod image;
+pub mod opened;

@@ -53,6 +53,10 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("vhd", &["vpc", "-o", "force_size=on"]),
     ("vhd-geometry", &["vpc"]),
     ("vhd-fixed", &["vpc", "-o", "subformat=fixed,force_size=on"]),
+    ("vhdx", &["vhdx"]),
+    ("vhdx-fixed", &["vhdx", "-o", "subformat=fixed,block_size=1M"]),
+    ("qed", &["qed"]),
+    ("qed-small", &["qed", "-o", "cluster_size=4k"]),
 ];
 
 fn samples(folder: &Path) -> Result<Vec<Sample>> {

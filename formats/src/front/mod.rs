@@ -14,6 +14,8 @@
 //! even where each of them has a bitmap in front. Bytes that nothing explains are passed over at once; a table that then
 //! turns out to place them came too late. What was never placed reads as zeros.
 
+mod kept;
+mod opened;
 mod run;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ use crate::offset::saturated;
 use crate::queue::Queue;
 use crate::tables::PART;
 use crate::{Error, Extent, GuestOffset, HostOffset, Kind, Lookup, Map, Piece, Place};
+use kept::Kept;
+pub use opened::OpenedStream;
 use run::{Run, Window};
 
 /// Least length of a lookup in bytes; a power of two.
@@ -33,6 +37,9 @@ const MAX_WINDOWS: u64 = 1 << 16;
 
 /// Bytes of tables that the map may hold. Tables that follow each other in the order of the guest need a few hundred KiB.
 const MAX_MEMORY: usize = 16 * 1024 * 1024;
+
+/// Most tables that lead to one place.
+const MAX_LEVELS: u32 = 4;
 
 /// Guest windows that cannot be looked up before the file has been seen as far as `host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +55,8 @@ pub struct Stream {
     window: u64,
     /// Host offset of the first byte that is not consumed.
     position: u64,
+    /// What flowed past before there was a map.
+    kept: Kept,
     is_begun: bool,
     /// Parts of tables that have not been seen as a whole: first byte and end.
     tables: BTreeMap<u64, u64>,
@@ -60,12 +69,18 @@ impl Stream {
     /// of the file, and that places plain data only.
     #[must_use]
     pub fn new(map: Box<dyn Map>) -> Self {
+        Self::after(map, 0, Kept::default())
+    }
+
+    /// The same for an image of which `position` bytes have flowed past, with tables at most among them.
+    fn after(map: Box<dyn Map>, position: u64, kept: Kept) -> Self {
         let least = map.virtual_size() / MAX_WINDOWS;
         let window = least.checked_next_power_of_two().unwrap_or(1 << 63).max(MIN_WINDOW);
         Self {
             map,
             window,
-            position: 0,
+            position,
+            kept,
             is_begun: false,
             tables: BTreeMap::new(),
             waiting: Queue::new(),
@@ -76,18 +91,34 @@ impl Stream {
     /// Looks windows up, and keeps the runs and the wants that come of it.
     fn ask(&mut self, guest: Range<u64>) -> Result<(), Error> {
         let mut asked = Asked::default();
-        let mut start = guest.start;
+        let (mut start, mut levels) = (guest.start, 0);
         while start < guest.end {
             let end = start.saturating_add(self.window).min(guest.end);
             asked.extents.clear();
             match self.map.lookup(start..end, &mut asked.extents)? {
                 Lookup::Found => self.place(&mut asked)?,
+                Lookup::Wants(wants) if levels < MAX_LEVELS && self.feed_kept(&wants)? => {
+                    levels += 1;
+                    continue;
+                }
                 Lookup::Wants(wants) => self.wait(start..end, &wants, &mut asked)?,
             }
-            start = end;
+            (start, levels) = (end, 0);
         }
         asked.run.map_or(Ok(()), |run| self.runs.push(run))?;
         asked.waiting.map_or(Ok(()), |waiting| self.waiting.push(waiting))
+    }
+
+    /// Feeds the tables among `wants` that flowed past before there was a map; whether there were any.
+    fn feed_kept(&mut self, wants: &[Range<u64>]) -> Result<bool, Error> {
+        let mut fed = false;
+        for want in wants.iter().filter(|want| want.start < self.position) {
+            if let Some(bytes) = self.kept.get(want) {
+                self.map.feed(HostOffset(want.start), &bytes)?;
+                fed = true;
+            }
+        }
+        Ok(fed)
     }
 
     /// Keeps the extents that were found as runs.

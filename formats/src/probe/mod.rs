@@ -119,8 +119,9 @@ impl Format {
             Self::Vhd => Box::new(vhd::FixedStream::new()),
             Self::Qed => Box::new(front::Stream::new(Box::new(qed::Map::new(&qed::Header::decode(head)?, None)))),
             Self::Vhdx => {
-                let what = format!("a {self} image is not read from its beginning to its end");
-                return Err(Error::new(Kind::Unsupported, what));
+                // Where the length is not known, what lies behind it shows when the stream ends.
+                let open = vhdx::Opener::new(head, file_len.unwrap_or(1 << 62))?;
+                Box::new(front::OpenedStream::new(Box::new(open)))
             }
         })
     }

@@ -120,7 +120,7 @@ codes! {
     ImageNesting "image-nesting" Image "remove one layer of compression";
     ImageTooLarge "image-too-large" Image "check that the image is what it should be: disks of up to 64 TiB are read";
     ImageMemory "image-memory" Image "compress the image again with a window of at most 128 MiB";
-    ImageUnplaced "image-unplaced" Image "serve the image where it can be read at random (HTTP with ranges, or a local file)";
+    ImageUnplaced "image-unplaced" Image "give a --scratch directory, or serve the image where it can be read at random (HTTP with ranges, a local file)";
     ArchiveUnsafe "archive-unsafe" Image "make the archive again without members that leave its directory, devices or pipes";
     ChecksumMismatch "checksum-mismatch" Verification "check the digest and where it was taken from; if it is right, the source is damaged";
     SourceInconsistent "source-inconsistent" Verification "the server gave different bytes for the same range; do not trust it";

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use codecs::{GzipDecoder, StreamDecoder, ZstdDecoder};
+use codecs::{Bzip2Decoder, GzipDecoder, Lz4Decoder, StreamDecoder, XzDecoder, ZstdDecoder};
 use contract::{Code, Failure};
 use formats::probe::{self, Compression, Format, Probe};
 use formats::vhd::RawOrFixed;
@@ -13,9 +13,13 @@ use crate::source::{Reader, Source};
 
 /// Largest zstd window, as a power of two: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
+/// Largest xz dictionary in bytes: that of `xz -9`.
+const XZ_DICTIONARY: u64 = 64 << 20;
 
-/// Bytes read beyond the first ones of a compressed file. A zstd block decodes to at most 128 KiB and is not longer itself.
+/// Bytes read at once beyond the first ones of a compressed file.
 const MORE: usize = 256 << 10;
+/// Bytes of a compressed file after which the first block of every codec is whole: 4 MiB for LZ4, 900 kB for bzip2.
+const LONGEST: usize = 5 << 20;
 
 /// A map and the ranges of the file that it was built from, with their digests.
 pub struct Mapped {
@@ -84,8 +88,8 @@ impl Look {
             }
             // A format that was named is looked for inside a compression, and believed.
             Probe::Compressed(compression) => {
-                read_on(source, &mut *reader, &mut head)?;
-                let inner = first_inside(compression, &head, source.name())?;
+                let more = |head: &mut Vec<u8>| read_on(source, &mut *reader, head);
+                let inner = first_inside(compression, &mut head, source.name(), more)?;
                 let format = match (forced, probe::probe(&inner)) {
                     (Some(format), _) | (None, Probe::Disk(format)) => format,
                     (None, Probe::Compressed(second)) => {
@@ -104,6 +108,10 @@ impl Look {
             Probe::Known(name) => (None, None, forced.ok_or_else(|| refuse(name))?),
         };
         let rest = (!source.has_ranges()).then_some(reader);
+        if rest.is_none() {
+            // Read again from its beginning.
+            head.truncate(probe::HEAD);
+        }
         let mut look = Self { head, inner, compression, format, is_forced: forced.is_some(), blank: None, rest };
         if forced.is_none() && compression.is_none() {
             look.judge_by_tail(source, refuse)?;
@@ -235,11 +243,14 @@ type Opened = (Box<dyn Reader>, Option<Box<dyn StreamDecoder>>);
 /// The source cannot be read, or holds something else.
 pub(crate) fn archive_at(source: &dyn Source) -> Result<ArchiveLook, Failure> {
     let mut reader = source.open(0..source.len().unwrap_or(u64::MAX))?;
-    let mut head = vec![0; probe::HEAD + MORE];
+    let mut head = vec![0; probe::HEAD];
     let read = reader.fill(&mut head)?;
     head.truncate(read);
     let (compression, inner) = match probe::probe(&head) {
-        Probe::Compressed(compression) => (Some(compression), first_inside(compression, &head, source.name())?),
+        Probe::Compressed(compression) => {
+            let more = |head: &mut Vec<u8>| append(&mut *reader, head);
+            (Some(compression), first_inside(compression, &mut head, source.name(), more)?)
+        }
         _ => (None, head.clone()),
     };
     match probe::probe(&inner) {
@@ -287,27 +298,41 @@ fn decoder(compression: Compression, name: &str, offset: u64) -> Result<Box<dyn 
         (Compression::Gzip, _) => Box::new(GzipDecoder::at_boundary()),
         (Compression::Zstd, 0) => Box::new(ZstdDecoder::new(ZSTD_WINDOW_LOG).map_err(refused)?),
         (Compression::Zstd, _) => Box::new(ZstdDecoder::at_boundary(ZSTD_WINDOW_LOG).map_err(refused)?),
+        (Compression::Xz, 0) => Box::new(XzDecoder::new(XZ_DICTIONARY)),
+        (Compression::Xz, _) => Box::new(XzDecoder::at_boundary(XZ_DICTIONARY)),
+        (Compression::Bzip2, 0) => Box::new(Bzip2Decoder::new()),
+        (Compression::Bzip2, _) => Box::new(Bzip2Decoder::at_boundary()),
+        (Compression::Lz4, 0) => Box::new(Lz4Decoder::new()),
+        (Compression::Lz4, _) => Box::new(Lz4Decoder::at_boundary()),
     })
 }
 
-/// Reads more of a compressed file: its first block may be longer than what a probe wants.
-fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<(), Failure> {
-    let from = head.len();
-    head.resize(from + MORE, 0);
-    let to = ((from + MORE) as u64).min(source.len().unwrap_or(u64::MAX));
-    let read = if !source.has_ranges() {
-        reader.fill(&mut head[from..])?
-    } else if to > from as u64 {
-        source.open(from as u64..to)?.fill(&mut head[from..])?
-    } else {
-        0
-    };
-    head.truncate(from + read);
-    Ok(())
+/// Reads more of a compressed file; false at its end.
+fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<bool, Failure> {
+    if !source.has_ranges() {
+        return append(reader, head);
+    }
+    let from = head.len() as u64;
+    let to = (from + MORE as u64).min(source.len().unwrap_or(u64::MAX));
+    if from < to { append(&mut *source.open(from..to)?, head) } else { Ok(false) }
 }
 
-/// Decodes as much of `head` as a probe wants.
-fn first_inside(compression: Compression, head: &[u8], name: &str) -> Result<Vec<u8>, Failure> {
+/// Appends what `reader` gives next; false at its end.
+fn append(reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<bool, Failure> {
+    let from = head.len();
+    head.resize(from + MORE, 0);
+    let read = reader.fill(&mut head[from..])?;
+    head.truncate(from + read);
+    Ok(read > 0)
+}
+
+/// Decodes as much as a probe wants, with `more` of the file as the codec needs it: its first block may be long.
+fn first_inside(
+    compression: Compression,
+    head: &mut Vec<u8>,
+    name: &str,
+    mut more: impl FnMut(&mut Vec<u8>) -> Result<bool, Failure>,
+) -> Result<Vec<u8>, Failure> {
     let mut decoder = decoder(compression, name, 0)?;
     let mut inner = vec![0; probe::HEAD];
     let (mut used, mut made) = (0, 0);
@@ -316,7 +341,8 @@ fn first_inside(compression: Compression, head: &[u8], name: &str) -> Result<Vec
         let step = step.map_err(|error| codec_failure(&error, name, used as u64))?;
         used += step.consumed;
         made += step.produced;
-        if step.consumed == 0 && step.produced == 0 {
+        let stands = step.consumed == 0 && step.produced == 0;
+        if stands && (head.len() > LONGEST || !more(head)?) {
             break;
         }
     }
@@ -335,6 +361,7 @@ impl Reader for Prefixed {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
         let left = &self.head[self.used..];
         if left.is_empty() {
+            (self.head, self.used) = (Vec::new(), 0);
             return self.rest.read(buf);
         }
         let len = left.len().min(buf.len());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use fixtures::device::LoopDevice;
 use fixtures::images::noise::Noise;
-use fixtures::images::qcow2::Qcow2;
+use fixtures::images::qcow2::{Qcow2, qemu_img, qemu_io, to_raw};
 use fixtures::images::{MIB, compare, compress, raw};
 use fixtures::nginx::Nginx;
 use tempfile::TempDir;
@@ -165,4 +165,40 @@ fn a_journal_without_its_data_is_not_believed() -> Result<()> {
     std::fs::remove_file(&target)?;
     assert_eq!(number(&import.succeed()?, "resumed"), 0);
     compare::same_disk(&disk, &target)
+}
+
+/// An image whose tables come after the data they place: its table of tables outgrew its place when it was resized.
+fn lived_in(disk: &Path, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let image = folder.join("lived-in.qcow2");
+    Qcow2 { cluster_size: Some(4096), ..Qcow2::default() }.convert(disk, &image)?;
+    let path = image.to_string_lossy().into_owned();
+    qemu_img(&["resize", "-q", &path, "1200M"])?;
+    qemu_io(&image, "qcow2", &["write -P 3 1100M 1M", "write -P 9 5M 64k"])?;
+    let original = to_raw(&image, "qcow2", &folder.join("lived-in.raw"))?;
+    Ok((image, original))
+}
+
+#[test]
+fn what_flows_past_before_its_table_is_placed_at_the_end_also_after_a_kill() -> Result<()> {
+    let folder = TempDir::new()?;
+    let at = |name: &str| folder.path().join(name);
+    let disk = raw::dense(&at("disk.raw"), 120 * MIB, 11)?;
+    let (image, original) = lived_in(&disk, folder.path())?;
+    let packed = compress::zstd(&image, &at("lived-in.zst"), &["-1"])?;
+    let import = Import::new(&packed, &at("disk.img"), &at("state"));
+    let records = at(".disk.img.gantry-journal");
+    assert!(import.clone().with("--rate-limit=30M").killed_when(|| watermark(&records) > 0)?);
+    let report = import.succeed()?;
+    assert_eq!(number(&report, "attempt"), 2, "{report}");
+    compare::by_cmp(&original, &at("disk.img"))?;
+
+    // A device has no room beside itself: it is refused by name, or the room is named.
+    let device = LoopDevice::filled(1200 * MIB)?;
+    let import = import.onto(device.path());
+    assert_eq!(import.fail()?, (4, "image-unplaced".to_owned()));
+    import.with(format!("--scratch={}", folder.path().display())).succeed()?;
+    compare::by_cmp(&original, device.path())?;
+    let names: Vec<_> = std::fs::read_dir(folder.path())?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("spill")), "{names:?}");
+    Ok(())
 }

@@ -40,6 +40,12 @@ pub enum Compression {
     Gzip,
     /// Zstandard (RFC 8878).
     Zstd,
+    /// xz, LZMA2 in blocks.
+    Xz,
+    /// bzip2.
+    Bzip2,
+    /// LZ4 frames.
+    Lz4,
 }
 
 /// What a file is, by its first bytes.
@@ -148,6 +154,9 @@ impl Compression {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
         }
     }
 }
@@ -251,9 +260,9 @@ const MAGICS: &[Magic] = &[
     known(0, b"LUKS\xba\xbe", "luks"),
     known(0, b"\x3a\xff\x26\xed", "android sparse image"),
     known(0, b"VMA\0", "vma"),
-    known(0, LZ4_FRAME, "lz4"),
-    known(0, b"\x02\x21\x4c\x18", "lz4"),
-    known(0, b"\xfd7zXZ\0", "xz"),
+    Magic { at: 0, bytes: LZ4_FRAME, means: Probe::Compressed(Compression::Lz4) },
+    Magic { at: 0, bytes: b"\x02\x21\x4c\x18", means: Probe::Compressed(Compression::Lz4) },
+    Magic { at: 0, bytes: b"\xfd7zXZ\0", means: Probe::Compressed(Compression::Xz) },
     known(0, b"LZIP", "lzip"),
     known(0, b"\x89LZO\0\r\n\x1a\n", "lzop"),
     known(0, b"\x1f\x9d", "compress"),
@@ -283,7 +292,7 @@ fn probe_frames(head: &[u8]) -> Option<Probe> {
         return None;
     }
     Some(match rest {
-        lz4 if lz4.starts_with(LZ4_FRAME) => Probe::Known("lz4"),
+        lz4 if lz4.starts_with(LZ4_FRAME) => Probe::Compressed(Compression::Lz4),
         _ => Probe::Compressed(Compression::Zstd),
     })
 }
@@ -297,7 +306,9 @@ fn probe_loose(head: &[u8]) -> Option<Probe> {
     match head {
         // Behind the level stands the magic of the first block, or of the end where there is none.
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Probe::Known("bzip2")),
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => {
+            Some(Probe::Compressed(Compression::Bzip2))
+        }
         // .lzma has no magic: default properties, a dictionary of whole 64 KiB, an unknown length or one below 1 TiB, and
         // the range coder's first byte, which is always 0.
         [0x5d, 0, 0, _, _, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, ..]

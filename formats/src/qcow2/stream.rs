@@ -11,16 +11,21 @@
 //! rest of a cluster that was begun earlier, so a table may follow the first of them. Tables are therefore read as far
 //! ahead as bytes are there, and bytes that nothing explains yet are held back for a while. Refcounts, snapshots and
 //! clusters that nothing points at are passed over in the same way. What was never placed reads as zeros.
+//!
+//! A caller that keeps what is passed over is asked for it at the end: parts of tables that came after what they place
+//! are read again, and only what lay behind the stream when they were seen is placed then.
 
 use super::entry::{Entries, l2_table};
 use super::geometry::{Geometry, L1_ENTRY};
 use super::header::Header;
+use std::ops::Range;
+
 use super::runs::{Content, Run, Table};
 use crate::extent::Extents;
 use crate::field::be64;
 use crate::offset::saturated;
 use crate::queue::Queue;
-use crate::{Error, GuestOffset, Kind, Piece, Place};
+use crate::{Error, Extent, GuestOffset, Kind, Piece, Place};
 
 /// Fewest bytes that are held back where nothing explains them: 16 of the usual clusters, because one that is only begun
 /// may be filled from several sparse regions, each with a table of its own.
@@ -31,6 +36,16 @@ const HOLD_CLUSTERS: u64 = 3;
 
 /// Plain pieces are cut at sectors, so that a disk is written in sectors however the bytes come.
 const SECTOR: u64 = 512;
+
+/// A part of an L2 table that names bytes which had flowed past when it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Late {
+    host: u64,
+    /// First guest byte that the part describes.
+    guest: u64,
+    /// Where the stream stood when the part was seen: what lies before is placed late.
+    seen: u64,
+}
 
 /// Forward decoder of a qcow2 image.
 #[derive(Clone, Debug)]
@@ -44,6 +59,13 @@ pub struct Stream {
     tail: u64,
     tables: Queue<Table>,
     runs: Queue<Run>,
+    /// Whether the caller keeps what flows past.
+    keeps: bool,
+    late: Queue<Late>,
+    /// The part that is wanted now.
+    wanted: Option<Late>,
+    /// Where the file ended, once it has.
+    end: u64,
 }
 
 /// Bytes of one push.
@@ -77,7 +99,18 @@ impl Stream {
         ] {
             runs.push(Run::table(host, len)).expect("three runs are fewer than the limit");
         }
-        Self { geometry, position: 0, l1_read: 0, tail: 0, tables: Queue::new(), runs }
+        Self {
+            geometry,
+            position: 0,
+            l1_read: 0,
+            tail: 0,
+            tables: Queue::new(),
+            runs,
+            keeps: false,
+            late: Queue::new(),
+            wanted: None,
+            end: 0,
+        }
     }
 
     const fn hold(&self) -> u64 {
@@ -97,9 +130,13 @@ impl Stream {
         let end = self.geometry.l1_offset + self.geometry.l1_entries() * L1_ENTRY;
         for entry in window.get(next, end).chunks_exact(saturated(L1_ENTRY)) {
             let index = self.l1_read / L1_ENTRY;
-            if let Some(host) = l2_table(&self.geometry, index, be64(entry, 0))? {
-                self.require_ahead(host, || format!("the L2 table of L1 entry {index}"))?;
-                self.tables.push(Table { host, index })?;
+            match l2_table(&self.geometry, index, be64(entry, 0))? {
+                Some(host) if host < self.position && self.keeps => self.place_late(host, index)?,
+                Some(host) => {
+                    self.require_ahead(host, || format!("the L2 table of L1 entry {index}"))?;
+                    self.tables.push(Table { host, index })?;
+                }
+                None => {}
             }
             self.l1_read += L1_ENTRY;
         }
@@ -124,14 +161,32 @@ impl Stream {
         let end = (entries.guest + self.geometry.l2_part_coverage()).min(self.geometry.virtual_size);
         let mut extents = Vec::new();
         entries.resolve(&self.geometry, None, entries.guest..end, &mut Extents::new(&mut extents))?;
+        let mut is_late = false;
         for extent in extents {
             let (host, len, content) = match extent.place {
                 Place::Zero => continue,
                 Place::Data(host) => (host.0, extent.len, Content::Data),
                 Place::Encoded { at, len, .. } => (at.0, len.into(), Content::Encoded),
             };
+            if host < self.position && self.keeps {
+                is_late = true;
+                continue;
+            }
             self.require_ahead(host, || extent.guest.to_string())?;
             self.runs.push(Run { host, guest: extent.guest.0, len, content })?;
+        }
+        if is_late {
+            self.late.push(Late { host: entries.host, guest: entries.guest, seen: self.position })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps in mind a table that flowed past before it was named, with everything it places.
+    fn place_late(&mut self, host: u64, index: u64) -> Result<(), Error> {
+        let (part, guest) = (self.geometry.l2_part(), index * self.geometry.l1_coverage());
+        for number in 0..self.geometry.l2_needed(index) / part {
+            let guest = guest + number * self.geometry.l2_part_coverage();
+            self.late.push(Late { host: host + number * part, guest, seen: u64::MAX })?;
         }
         Ok(())
     }
@@ -223,8 +278,32 @@ impl crate::Stream for Stream {
         saturated(self.hold())
     }
 
+    fn keep(&mut self) -> bool {
+        self.keeps = true;
+        true
+    }
+
+    fn late(&mut self) -> Option<Range<u64>> {
+        self.wanted = self.late.pop();
+        self.wanted.map(|part| part.host..part.host + self.geometry.l2_part())
+    }
+
+    fn feed_late(&mut self, bytes: &[u8], out: &mut Vec<Extent>) -> Result<(), Error> {
+        let Some(Late { host, guest, seen }) = self.wanted.take() else { return Ok(()) };
+        let end = (guest + self.geometry.l2_part_coverage()).min(self.geometry.virtual_size);
+        let mut extents = Vec::new();
+        let entries = Entries { host, guest, bytes };
+        entries.resolve(&self.geometry, Some(self.end), guest..end, &mut Extents::new(&mut extents))?;
+        out.extend(extents.into_iter().filter(|extent| match extent.place {
+            Place::Zero => false,
+            Place::Data(host) | Place::Encoded { at: host, .. } => host.0 < seen,
+        }));
+        Ok(())
+    }
+
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {
         let window = Window { bytes, start: self.position, end: self.position + bytes.len() as u64, last };
+        self.end = window.end;
         self.read_l1(&window)?;
         self.read_l2(&window)?;
         if last {

@@ -383,13 +383,18 @@ impl Flowing<'_> {
     }
 }
 
-/// What lies between pieces, which come in the order of their beginnings, as far as `end`.
+/// What lies between pieces, which come in the order of their beginnings, as far as `end`. The first and the last sector of
+/// an encoded piece may be another's too.
 fn between(pieces: &[Piece], end: usize) -> impl Iterator<Item = Range<usize>> {
+    const SECTOR: usize = 512;
     let mut at = 0;
-    let starts = pieces.iter().map(|piece| (piece.at, piece.at + piece.host_len)).chain([(end, end)]);
-    starts.filter_map(move |(start, stop)| {
+    let own = |piece: &Piece| match piece.codec {
+        None => (piece.at, piece.at + piece.host_len),
+        Some(_) => (piece.at + SECTOR, (piece.at + piece.host_len).saturating_sub(SECTOR)),
+    };
+    pieces.iter().map(own).chain([(end, end)]).filter_map(move |(start, stop)| {
         let gap = at..start.min(end);
-        at = at.max(stop);
+        at = at.max(stop).min(end);
         (gap.start < gap.end).then_some(gap)
     })
 }

@@ -70,7 +70,10 @@ impl Spill {
     pub(super) fn read(&self, range: &Range<u64>, buf: &mut [u8]) -> Result<(), Failure> {
         let holds = self.kept.range(..=range.start).next_back().is_some_and(|(_, end)| *end >= range.end);
         if !holds {
-            let what = format!("bytes {}..{} of the image are used twice", range.start, range.end);
+            let what = format!(
+                "bytes {}..{} of the image were taken for something else when they flowed past, or are past its end",
+                range.start, range.end
+            );
             return Err(Failure::new(Code::ImageUnplaced, what));
         }
         let read = crate::target::read_padded(&self.file, range.start, buf);

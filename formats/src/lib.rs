@@ -30,6 +30,7 @@ pub mod raw;
 mod tables;
 pub mod vdi;
 pub mod vhd;
+pub mod vmdk;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Kind, Map, Stream, front, qcow2, raw, vdi, vhd};
+use crate::{Error, Kind, Map, Stream, front, qcow2, raw, vdi, vhd, vmdk};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -27,6 +27,8 @@ pub enum Format {
     Vdi,
     /// Microsoft's virtual hard disk, fixed and dynamic.
     Vhd,
+    /// VMware's format, one file: sparse and stream-optimized.
+    Vmdk,
 }
 
 /// A compression this version undoes.
@@ -59,6 +61,7 @@ impl Format {
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
             Self::Vhd => "vhd",
+            Self::Vmdk => "vmdk",
         }
     }
 
@@ -74,6 +77,7 @@ impl Format {
             Self::Qcow2 => Box::new(qcow2::Map::new(&qcow2::Header::decode(head)?, Some(file_len))),
             Self::Vdi => Box::new(vdi::Map::new(&vdi::Header::decode(head)?, Some(file_len))),
             Self::Vhd => return vhd::map(head, file_len),
+            Self::Vmdk => Box::new(vmdk::Map::new(&vmdk::Header::decode(head)?, Some(file_len))),
         })
     }
 
@@ -90,6 +94,7 @@ impl Format {
                 Box::new(front::Stream::new(Box::new(vhd::Map::new(&vhd::Header::decode(head)?, None))))
             }
             Self::Vhd => Box::new(vhd::FixedStream::new()),
+            Self::Vmdk => return vmdk::stream(&vmdk::Header::decode(head)?),
         })
     }
 }
@@ -135,11 +140,12 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self, Error> {
         // qemu's name for it is that of Microsoft's product.
         let name = if name == "vpc" { Self::Vhd.name() } else { name };
-        [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd]
+        [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vmdk]
             .into_iter()
             .find(|format| format.name() == name)
             .ok_or_else(|| {
-                Error::new(Kind::Unsupported, format!("format {name:?} is none of raw, iso, qcow2, vdi, vhd"))
+                let what = format!("format {name:?} is none of raw, iso, qcow2, vdi, vhd, vmdk");
+                Error::new(Kind::Unsupported, what)
             })
     }
 }
@@ -192,9 +198,10 @@ const MAGICS: &[Magic] = &[
     Magic { at: 0, bytes: b"\x1f\x8b\x08", means: Probe::Compressed(Compression::Gzip) },
     Magic { at: 0, bytes: ZSTD_FRAME, means: Probe::Compressed(Compression::Zstd) },
     known(0, b"QED\0", "qed"),
-    known(0, b"KDMV", "vmdk"),
-    known(0, b"COWD", "vmdk"),
-    known(0, b"\xbe\xba\xfe\xca\0\0\0\0", "vmdk"),
+    Magic { at: 0, bytes: b"KDMV", means: Probe::Disk(Format::Vmdk) },
+    // ESX's two are named, and refused, by the format's own header.
+    Magic { at: 0, bytes: b"COWD", means: Probe::Disk(Format::Vmdk) },
+    Magic { at: 0, bytes: b"\xbe\xba\xfe\xca\0\0\0\0", means: Probe::Disk(Format::Vmdk) },
     Magic { at: 0x40, bytes: b"\x7f\x10\xda\xbe", means: Probe::Disk(Format::Vdi) },
     Magic { at: 0, bytes: b"conectix", means: Probe::Disk(Format::Vhd) },
     known(0, b"vhdxfile", "vhdx"),
@@ -246,7 +253,7 @@ fn probe_frames(head: &[u8]) -> Option<Probe> {
 fn probe_loose(head: &[u8]) -> Option<Probe> {
     const DESCRIPTOR: &[u8] = b"# disk descriptorfile";
     if head.get(..DESCRIPTOR.len()).is_some_and(|text| text.eq_ignore_ascii_case(DESCRIPTOR)) {
-        return Some(Probe::Known("vmdk"));
+        return Some(Probe::Disk(Format::Vmdk));
     }
     match head {
         // Behind the level stands the magic of the first block, or of the end where there is none.

@@ -111,7 +111,7 @@ fn a_footer_names_what_would_pass_for_a_raw_disk() {
 
 #[test]
 fn a_format_is_chosen_by_the_name_it_prints() {
-    for format in [Format::Raw, Format::Iso, Format::Qcow2, Format::Vdi, Format::Vhd] {
+    for format in [Format::Raw, Format::Iso, Format::Qcow2, Format::Vdi, Format::Vhd, Format::Vmdk] {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
     assert_eq!("vpc".parse(), Ok(Format::Vhd), "qemu's name");

@@ -8,4 +8,5 @@ mod layouts;
 mod reader;
 mod sequences;
 mod tool;
+mod vmdk;
 mod writer;

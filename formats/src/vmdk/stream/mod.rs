@@ -373,6 +373,3 @@ impl crate::Stream for Stream {
 fn malformed(host: u64, what: impl Into<String>) -> Error {
     Error::new(Kind::Malformed, what).at(host)
 }
-
-#[cfg(test)]
-mod tests;

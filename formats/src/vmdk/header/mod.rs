@@ -230,9 +230,9 @@ impl Fields {
     /// The embedded descriptor, and where header and descriptor end.
     fn descriptor(&self, head: &[u8]) -> Result<(Descriptor, u64), Error> {
         let (offset, size) = self.descriptor;
+        let part = "the file is one extent of a disk whose descriptor is in another file, which is never opened";
         if offset == 0 {
-            let what = "the file is one extent of a disk whose descriptor is in another file, which is never opened";
-            return Err(Error::new(Kind::ExternalData, what).at(28));
+            return Err(Error::new(Kind::ExternalData, part).at(28));
         }
         let end = offset.checked_add(size).filter(|_| size > 0);
         let Some(end) = end.filter(|end| *end <= MAX_CAPACITY) else {
@@ -246,6 +246,10 @@ impl Fields {
             let what = format!("the descriptor reaches to {:#x}, the file ends at {:#x}", end * SECTOR, head.len());
             return Err(Error::new(Kind::Truncated, what).at(offset * SECTOR));
         };
+        // qemu leaves room for a descriptor in extents that have none.
+        if text.iter().all(|byte| *byte == 0) {
+            return Err(Error::new(Kind::ExternalData, part).at(offset * SECTOR));
+        }
         let descriptor = Descriptor::decode(text, offset * SECTOR)?;
         Ok((descriptor, end * SECTOR))
     }

@@ -125,12 +125,13 @@ fn the_grain_directory_lies_behind_the_descriptor() {
 #[test]
 fn an_extent_without_a_descriptor_belongs_to_another_file() {
     refused(&[(28, &[0; 8])], Kind::ExternalData, 28, "another file");
+    refused(&[(512, &[0; 1024])], Kind::ExternalData, 512, "another file");
     refused(&[(36, &[0; 8])], Kind::Malformed, 36, "0 sectors");
     refused(&[(28, &u64::MAX.to_le_bytes())], Kind::Malformed, 36, "descriptor");
     refused(&[(36, &u64::MAX.to_le_bytes())], Kind::Malformed, 36, "descriptor");
     refused(&[(36, &128_u64.to_le_bytes())], Kind::Unsupported, 28, "sector 129");
     refused(&[(28, &u64::to_le_bytes(1 << 40))], Kind::Unsupported, 28, "descriptor");
-    refused(&[(28, &[2])], Kind::Malformed, 1024, "does not begin with");
+    refused(&[(512, b"x")], Kind::Malformed, 512, "does not begin with");
 }
 
 #[test]

@@ -143,8 +143,8 @@ impl Front {
         let Some(wrong) = (!is_seen).then_some(self.seen.index).or(missed) else {
             return Ok(());
         };
-        let what = format!("the grain table of directory entry {wrong} names other grains than there are");
-        Err(Error::new(Kind::Malformed, what).at(host))
+        let what = format!("the grain table of directory entry {wrong} names other grains than have come in order");
+        Err(Error::new(Kind::Unplaced, what).at(host))
     }
 
     /// Refuses an image that ends before the grains that its tables name.

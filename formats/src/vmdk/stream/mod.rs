@@ -176,9 +176,11 @@ impl Stream {
             (marker::GRAIN_TABLE, Tables::Behind(_)) => self.table(window, value),
             (marker::GRAIN_DIRECTORY, Tables::Behind(_)) => {
                 self.require_sectors("grain directory", value, self.geometry().directory_len())?;
-                let start = self.position + SECTOR;
-                self.phase = Phase::Directory { start, read: 0 };
-                self.pass(window, SECTOR)
+                let is_passed = self.pass(window, SECTOR)?;
+                if is_passed {
+                    self.phase = Phase::Directory { start: self.position, read: 0 };
+                }
+                Ok(is_passed)
             }
             (kind, tables) => {
                 let has_footer = matches!(tables, Tables::Behind(_));

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::oracle::{create, io, read};
 use super::reader::check;
-use crate::sequences::cases;
+use crate::layouts::cases;
 use crate::tool::Bench;
 
 /// No multiple of a grain, and more than one grain table.

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::oracle::read;
 use super::reader::{check, extents};
 use super::written::{Content, Layout, Shape};
+use crate::layouts::cases;
 use crate::reader::Sizes;
-use crate::sequences::cases;
 use crate::tool::Bench;
 
 fn content() -> impl Strategy<Value = Content> {

@@ -90,13 +90,6 @@ impl Image {
         self.put(at, &value.to_le_bytes());
     }
 
-    /// Replaces a part of the text, which keeps its length.
-    pub(crate) fn put_text(&mut self, old: &str, new: &str) {
-        assert_eq!(old.len(), new.len());
-        let at = self.file.windows(old.len()).position(|part| part == old.as_bytes()).expect("the text has it");
-        self.put(at, new.as_bytes());
-    }
-
     fn place(&mut self, object: Object) -> usize {
         self.file.resize(self.file.len().next_multiple_of(SECTOR), 0);
         self.places.insert(object, self.file.len());

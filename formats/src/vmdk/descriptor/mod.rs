@@ -3,6 +3,7 @@
 //! ```text
 //! # Disk DescriptorFile
 //! version=1
+//! CID=123a456b                                identity of the content
 //! parentCID=ffffffff                          no parent
 //! createType="streamOptimized"
 //! RW 4192256 SPARSE "disk.vmdk"               access, sectors, kind, file, and for flat extents an offset
@@ -23,6 +24,9 @@ const TITLE: &[u8] = b"# disk descriptorfile";
 
 /// Versions of the text; the keys that are read mean the same in all.
 const VERSIONS: std::ops::RangeInclusive<u32> = 1..=4;
+
+/// Longest word for the kind of an extent; the longest known is VMFSSPARSE.
+const MAX_KIND: usize = 16;
 
 /// `parentCID` of a disk without a parent.
 const NO_PARENT: u32 = 0xffff_ffff;
@@ -163,6 +167,7 @@ impl Descriptor {
 struct Lines {
     at: u64,
     version: Option<String>,
+    content: Option<String>,
     parent: Option<String>,
     parent_name: Option<String>,
     create_type: Option<String>,
@@ -197,6 +202,7 @@ impl Lines {
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         let slot = match key.to_ascii_lowercase().as_str() {
             "version" => &mut self.version,
+            "cid" => &mut self.content,
             "parentcid" => &mut self.parent,
             "parentfilenamehint" => &mut self.parent_name,
             "createtype" => &mut self.create_type,
@@ -217,17 +223,15 @@ impl Lines {
         let refused = |kind, what: String| Error::new(kind, what).at(at);
         let missing = |key: &str| refused(Kind::Malformed, format!("the descriptor has no {key}"));
         if let Some(key) = self.encrypted {
-            return Err(refused(Kind::Encrypted, format!("the disk is encrypted: its descriptor has {key}")));
+            let what = format!("the disk is encrypted: its descriptor has {}", quoted(key.as_bytes()));
+            return Err(refused(Kind::Encrypted, what));
         }
         let version = self.version.ok_or_else(|| missing("version"))?;
         if !version.parse().is_ok_and(|version| VERSIONS.contains(&version)) {
             let what = format!("descriptor version {} is none of 1 to 4", quoted(version.as_bytes()));
             return Err(refused(Kind::Unsupported, what));
         }
-        self.parent
-            .as_deref()
-            .ok_or_else(|| missing("parentCID"))
-            .and_then(|parent| check_parent(parent, self.parent_name.as_deref()).map_err(|error| error.at(at)))?;
+        check_parent(self.content, self.parent, self.parent_name).map_err(|error| error.at(at))?;
         let name = self.create_type.ok_or_else(|| missing("createType"))?;
         let Ok(create_type) = name.parse() else {
             let what = format!("createType {} is not known", quoted(name.as_bytes()));
@@ -259,7 +263,7 @@ impl Extent {
             None if kind == "ZERO" => ("", rest),
             None => return None,
         };
-        let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_uppercase());
+        let is_kind = (1..=MAX_KIND).contains(&kind.len()) && kind.bytes().all(|byte| byte.is_ascii_uppercase());
         // Flat extents may have an offset, partitions of a device its name as well.
         let has_rest = !offset.trim().is_empty();
         if !is_kind || kind == "SPARSE" && has_rest {
@@ -275,18 +279,30 @@ fn is_protection(key: &str, value: &str) -> bool {
     key.starts_with("encryption.") || key == "ddb.iofilters" && value.contains("crypt")
 }
 
-fn check_parent(cid: &str, name: Option<&str>) -> Result<(), Error> {
-    let is_hex = (1..=8).contains(&cid.len()) && cid.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let Some(number) = u32::from_str_radix(cid, 16).ok().filter(|_| is_hex) else {
-        let what = format!("parentCID {} is no number of 8 hexadecimal digits", quoted(cid.as_bytes()));
-        return Err(Error::new(Kind::Malformed, what));
+/// Refuses a disk that is a difference to another.
+fn check_parent(content: Option<String>, parent: Option<String>, name: Option<String>) -> Result<(), Error> {
+    let id = |key: &str, text: Option<String>| {
+        let what = match text.as_deref().map(|text| content_id(text).ok_or(text)) {
+            Some(Ok(id)) => return Ok(id),
+            Some(Err(text)) => format!("{key} {} is no number of 8 hexadecimal digits", quoted(text.as_bytes())),
+            None => format!("the descriptor has no {key}"),
+        };
+        Err(Error::new(Kind::Malformed, what))
     };
-    if number == NO_PARENT && name.is_none() {
+    id("CID", content)?;
+    let parent = id("parentCID", parent)?;
+    if parent == NO_PARENT && name.is_none() {
         return Ok(());
     }
     let name = name.map_or_else(|| "it does not name".to_owned(), |name| quoted(name.as_bytes()));
-    let what = format!("the image is a difference to parent {number:08x}, {name}, which is never opened");
+    let what = format!("the image is a difference to parent {parent:08x}, {name}, which is never opened");
     Err(Error::new(Kind::BackingFile, what))
+}
+
+/// The number of `CID` or `parentCID`.
+fn content_id(text: &str) -> Option<u32> {
+    let is_hex = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
 }
 
 fn elsewhere(create_type: &str, extent: &Extent) -> Error {

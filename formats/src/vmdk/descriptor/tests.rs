@@ -6,7 +6,10 @@ const EXTENT: &str = "RW 2048 SPARSE \"disk.vmdk\"";
 
 /// The text that VMware and qemu write, with these lines in place of version, parent, type and extent.
 fn text(lines: &[&str]) -> String {
-    format!("# Disk DescriptorFile\n{}\n\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n", lines.join("\n"))
+    format!(
+        "# Disk DescriptorFile\nCID=123a456b\n{}\n\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"ide\"\n",
+        lines.join("\n")
+    )
 }
 
 const VALID: [&str; 4] = ["version=1", "parentCID=ffffffff", "createType=\"monolithicSparse\"", EXTENT];
@@ -114,6 +117,10 @@ fn what_decides_must_be_said_and_said_once() {
         refused(with(index, &format!("{line}\n{line}")), Kind::Malformed, "twice");
     }
     refused(with(1, "parentCID=ffffffff\nPARENTCID=1"), Kind::Malformed, "twice");
+    let anonymous = text(&VALID).replace("CID=123a456b\n", "");
+    refused(Descriptor::decode(anonymous.as_bytes(), 512), Kind::Malformed, "no CID");
+    let unreadable = text(&VALID).replace("123a456b", "x23a456b");
+    refused(Descriptor::decode(unreadable.as_bytes(), 512), Kind::Malformed, "CID \"x23a456b\"");
     for version in ["0", "5", "", "one"] {
         refused(with(0, &format!("version={version}")), Kind::Unsupported, "version");
     }
@@ -133,6 +140,9 @@ fn hostile_text_costs_one_pass_and_shows_a_part_of_itself() {
     let error = with(0, &format!("version=1\n{long}")).expect_err("a name is a parent");
     assert_eq!(error.kind(), Kind::BackingFile);
     assert!(error.to_string().len() < 400);
+    let sealed = format!("version=1\nencryption.{}=1", "x".repeat(60_000));
+    assert!(with(0, &sealed).expect_err("it is encrypted").to_string().len() < 400);
+    refused(with(3, &format!("RW 1 {} \"x\"", "X".repeat(60_000))), Kind::Malformed, "extent line");
     let many = [EXTENT; 2000].join("\n");
     refused(with(3, &many), Kind::ExternalData, "2000 extents");
     refused(with(0, "\u{fffd}\u{0}"), Kind::Malformed, "neither extent");

@@ -74,7 +74,10 @@ impl Map {
 
     /// Host offset of the grain directory, or the range that says it.
     fn find_directory(&mut self) -> Result<Result<u64, Range<u64>>, Error> {
-        self.require(&(0..self.geometry().overhead), || "the metadata (overHead)".to_owned())?;
+        // Only a forward decoder of markers needs it to know where the grains begin, and both decoders read alike.
+        if self.geometry().encoding == Encoding::Marked {
+            self.require(&(0..self.geometry().overhead), || "the metadata (overHead)".to_owned())?;
+        }
         let directory = match self.geometry().directory {
             Directory::At(directory) => directory,
             Directory::Footer => {

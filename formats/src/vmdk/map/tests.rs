@@ -18,7 +18,7 @@ fn map(encoding: Encoding, size: u64, file_len: Option<u64>) -> Map {
     };
     let mut head = vec![0; Header::WANTED];
     let text = format!(
-        "# Disk DescriptorFile\nversion=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\nRW {} SPARSE \"x\"\n",
+        "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\nRW {} SPARSE \"x\"\n",
         size / 512
     );
     let fields: [(usize, &[u8]); 12] = [

@@ -69,6 +69,11 @@ impl Geometry {
         self.entries * ENTRY
     }
 
+    /// Entries of grain table `index` that describe the disk; behind them the last table may hold anything.
+    pub(super) fn entries_of(&self, index: u64) -> u64 {
+        self.entries.min((self.virtual_size - index * self.coverage()).div_ceil(self.grain))
+    }
+
     /// Guest bytes of the grain that begins at `guest`: fewer than others where the disk ends.
     pub(super) fn grain_at(&self, guest: u64) -> u64 {
         self.grain.min(self.virtual_size - guest)

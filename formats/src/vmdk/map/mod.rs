@@ -167,7 +167,7 @@ impl Map {
         let geometry = self.geometry();
         let bytes = self.tables.get(table.host).expect("extents are only made once no table is missing");
         let start = table.index * geometry.coverage();
-        let ends = Ends::of(geometry, table.host, bytes);
+        let ends = Ends::of(geometry, table, bytes);
         for index in (guest.start - start) / geometry.grain..(guest.end - start).div_ceil(geometry.grain) {
             let grain = start + index * geometry.grain;
             let whole = grain..grain + geometry.grain_at(grain);
@@ -264,13 +264,13 @@ struct Ends {
 }
 
 impl Ends {
-    fn of(geometry: &Geometry, table: u64, bytes: &[u8]) -> Self {
+    fn of(geometry: &Geometry, table: &Table, bytes: &[u8]) -> Self {
         if geometry.encoding == Encoding::Plain {
             return Self { beginnings: Vec::new() };
         }
-        let values = (0..geometry.entries).map(|index| entry::entry(bytes, index));
+        let values = (0..geometry.entries_of(table.index)).map(|index| entry::entry(bytes, index));
         let stored = values.filter(|value| entry::is_stored(geometry, *value));
-        let mut beginnings: Vec<u64> = stored.map(|value| u64::from(value) * SECTOR).chain([table]).collect();
+        let mut beginnings: Vec<u64> = stored.map(|value| u64::from(value) * SECTOR).chain([table.host]).collect();
         beginnings.sort_unstable();
         Self { beginnings }
     }

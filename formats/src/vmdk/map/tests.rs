@@ -115,6 +115,9 @@ fn a_compressed_grain_ends_at_the_next_of_its_table_at_the_latest() {
     assert_eq!(lookup(&mut map, 0..5 * GRAIN), expected);
     assert_eq!(lookup(&mut map, 5..7), expected[..1], "encoded grains are not cut");
     assert_eq!(map.max_encoded(), GRAIN);
+    // Behind the end of the disk a table may hold anything.
+    let mut map = with_entries(Encoding::Marked, GRAIN, None, &[first, first + 1]);
+    assert_eq!(lookup(&mut map, 0..1), [(0, GRAIN, encoded(HOST + 12, 2 * GRAIN, GRAIN))]);
     let mut bare = with_entries(Encoding::Bare, GRAIN, Some(HOST + 100), &[first]);
     assert_eq!(lookup(&mut bare, 0..1), [(0, GRAIN, encoded(HOST, 100, GRAIN))], "there is no marker to skip");
 }

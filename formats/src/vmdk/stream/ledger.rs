@@ -107,8 +107,7 @@ impl Front {
         while let Some(table) = self.tables.first() {
             let Some(bytes) = get(table.host, geometry.table_len()) else { break };
             self.tables.pop();
-            let grains = (geometry.virtual_size - table.index * geometry.coverage()).div_ceil(geometry.grain);
-            let sum = sum_of(geometry, table.host, bytes, geometry.entries.min(grains))?;
+            let sum = sum_of(geometry, table.host, bytes, geometry.entries_of(table.index))?;
             if sum != 0 {
                 self.named.insert(table.index, sum);
             }

@@ -24,10 +24,8 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// The error of the format itself.
     pub(crate) fn error(&self) -> &Error {
-        match self {
-            Self::Image(error) => error,
-            other => panic!("the image itself is not refused: {other:?}"),
-        }
+        let error = if let Self::Image(error) = self { Some(error) } else { None };
+        error.expect("the image itself is refused")
     }
 }
 
@@ -137,8 +135,8 @@ pub(crate) fn read_streamed(file: &[u8], chunk: &mut Sizes) -> Result<Vec<u8>, R
 }
 
 fn decoded(bytes: &[u8], codec: ClusterCodec, grain: u64, wanted: u64) -> Result<Vec<u8>, Refusal> {
-    let ClusterCodec::Zlib { at_least } = codec else { panic!("grains are zlib streams") };
-    assert_eq!(u64::from(at_least), wanted);
+    let at_least = u32::try_from(wanted).expect("a compressed grain has at most 2 MiB");
+    assert_eq!(codec, ClusterCodec::Zlib { at_least }, "grains are zlib streams");
     let mut out = vec![0; grain as usize];
     codecs::ClusterDecoder::new()
         .decode(codecs::ClusterCodec::Zlib { at_least }, bytes, &mut out)

@@ -1,11 +1,12 @@
 //! One compressed cluster inside an image: its decoded size is known, its compressed size only roughly.
 //!
 //! qcow2 counts the compressed size in 512-byte sectors, so bytes of a neighbour may follow the stream; they are ignored
-//! as qemu ignores them. A stream that fills the cluster is accepted, one that cannot is refused.
+//! as qemu ignores them. A stream that fills the cluster is accepted, one that cannot is refused. Only zlib streams (vmdk)
+//! are read to their end, where the check value is.
 
 use std::fmt;
 
-use flate2::{Decompress, FlushDecompress};
+use flate2::{Decompress, FlushDecompress, Status};
 use zstd_safe::DCtx;
 
 use crate::{Error, Kind};
@@ -17,14 +18,21 @@ pub enum ClusterCodec {
     Deflate,
     /// zstd frames (qcow2 compression type 1).
     Zstd,
+    /// One zlib stream (RFC 1950) with its Adler-32, a vmdk grain.
+    Zlib {
+        /// Bytes it decodes to at least. qemu writes the last grain of a disk only as far as the disk goes, VMware writes
+        /// it whole; both are read.
+        at_least: u32,
+    },
 }
 
 /// Decodes clusters one after another; each worker keeps one.
 ///
-/// Memory: about 48 KiB for deflate and 160 KiB for zstd, made at the start; zstd decodes in one piece into the
+/// Memory: about 48 KiB each for deflate and zlib and 160 KiB for zstd, made at the start; zstd decodes in one piece into the
 /// caller's output, so a frame's window costs nothing.
 pub struct ClusterDecoder {
     inflate: Decompress,
+    zlib: Decompress,
     zstd: DCtx<'static>,
 }
 
@@ -41,20 +49,22 @@ impl Default for ClusterDecoder {
 }
 
 impl ClusterDecoder {
-    /// A decoder for both codecs.
+    /// A decoder for all codecs.
     #[must_use]
     pub fn new() -> Self {
-        Self { inflate: Decompress::new(false), zstd: DCtx::create() }
+        Self { inflate: Decompress::new(false), zlib: Decompress::new(true), zstd: DCtx::create() }
     }
 
-    /// Fills `output` with the first `output.len()` decoded bytes of `input`; what follows the stream is ignored.
+    /// Fills `output` with the first `output.len()` decoded bytes of `input`; what follows the stream is ignored. Behind the
+    /// end of a zlib stream that may be shorter, `output` holds nothing of meaning.
     ///
     /// # Errors
-    /// `input` is damaged, or decodes to fewer bytes; a zstd frame also if it decodes to more.
+    /// `input` is damaged, or decodes to fewer bytes; a zstd frame or a zlib stream also if it decodes to more.
     pub fn decode(&mut self, codec: ClusterCodec, input: &[u8], output: &mut [u8]) -> Result<(), Error> {
         match codec {
             ClusterCodec::Deflate => self.inflate(input, output),
             ClusterCodec::Zstd => self.unzstd(input, output),
+            ClusterCodec::Zlib { at_least } => self.unzlib(input, output, at_least),
         }
     }
 
@@ -66,6 +76,24 @@ impl ClusterDecoder {
         let produced = self.inflate.total_out();
         if produced != output.len() as u64 {
             return Err(too_short("deflate", produced, output.len()));
+        }
+        Ok(())
+    }
+
+    fn unzlib(&mut self, input: &[u8], output: &mut [u8], at_least: u32) -> Result<(), Error> {
+        self.zlib.reset(true);
+        let status = self
+            .zlib
+            .decompress(input, output, FlushDecompress::Finish)
+            .map_err(|error| Error::new(Kind::Corrupt, format!("zlib cluster: {error}")))?;
+        let produced = self.zlib.total_out();
+        if status != Status::StreamEnd {
+            let full = if produced == output.len() as u64 { " and does not end there" } else { "" };
+            let what = format!("zlib cluster decodes to {produced} of {} bytes{full}", output.len());
+            return Err(Error::new(Kind::Corrupt, what));
+        }
+        if produced < u64::from(at_least) {
+            return Err(too_short("zlib", produced, at_least as usize));
         }
         Ok(())
     }
@@ -108,6 +136,14 @@ mod tests {
         python(&format!("c = zlib.compressobj(6, zlib.DEFLATED, -{bits})\nout(c.compress(data) + c.flush())"), data)
     }
 
+    fn zlib(data: &[u8], level: u32) -> Vec<u8> {
+        python(&format!("out(zlib.compress(data, {level}))"), data)
+    }
+
+    fn zlib_of(at_least: usize) -> ClusterCodec {
+        ClusterCodec::Zlib { at_least: at_least as u32 }
+    }
+
     fn zstd(data: &[u8]) -> Vec<u8> {
         run("zstd", &["-q", "-c"], data)
     }
@@ -125,6 +161,9 @@ mod tests {
             (ClusterCodec::Deflate, deflate(&data, 15)),
             (ClusterCodec::Zstd, zstd(&data)),
             (ClusterCodec::Zstd, [zstd(&data[..1000]), zstd(b""), zstd(&data[1000..])].concat()),
+            (zlib_of(CLUSTER), zlib(&data, 0)),
+            (zlib_of(CLUSTER), zlib(&data, 9)),
+            (zlib_of(1), zlib(&data, 1)),
         ];
         for (codec, stream) in written {
             for tail in [vec![], vec![0; 511], vec![0xff; 511], sample(300), stream.clone()] {
@@ -137,7 +176,12 @@ mod tests {
     #[test]
     fn a_stream_that_cannot_fill_the_cluster_is_corrupt() {
         let data = sample(CLUSTER - 1);
-        for (codec, stream) in [(ClusterCodec::Deflate, deflate(&data, 12)), (ClusterCodec::Zstd, zstd(&data))] {
+        let streams = [
+            (ClusterCodec::Deflate, deflate(&data, 12)),
+            (ClusterCodec::Zstd, zstd(&data)),
+            (zlib_of(CLUSTER), zlib(&data, 6)),
+        ];
+        for (codec, stream) in streams {
             let error = decode(codec, &stream, CLUSTER).unwrap_err();
             assert_eq!(error.kind(), Kind::Corrupt, "{codec:?}");
             assert!(error.to_string().contains("65535 of 65536"), "{error}");
@@ -170,6 +214,38 @@ mod tests {
         let bomb = vec![0; 20 << 20];
         assert!(decode(ClusterCodec::Deflate, &deflate(&bomb, 12), CLUSTER).unwrap() == vec![0; CLUSTER]);
         assert_eq!(decode(ClusterCodec::Zstd, &zstd(&bomb), CLUSTER).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(decode(zlib_of(CLUSTER), &zlib(&bomb, 9), CLUSTER).unwrap_err().kind(), Kind::Corrupt);
+    }
+
+    #[test]
+    fn a_zlib_stream_may_be_shorter_as_far_as_it_is_said_and_never_longer() {
+        let data = sample(CLUSTER + 1);
+        for length in [1, 512, 17_920, CLUSTER - 1, CLUSTER] {
+            let stream = zlib(&data[..length], 6);
+            let output = decode(zlib_of(length), &stream, CLUSTER).unwrap();
+            assert!(output[..length] == data[..length], "{length}");
+            let error = decode(zlib_of(length + 1), &stream, CLUSTER).unwrap_err();
+            assert!(error.to_string().contains(&format!("{length} of {}", length + 1)), "{error}");
+        }
+        let error = decode(zlib_of(1), &zlib(&data, 6), CLUSTER).unwrap_err();
+        assert!(error.to_string().contains("does not end there"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_zlib_stream_is_never_taken_for_good() {
+        let data = sample(2000);
+        let stream = zlib(&data, 6);
+        for end in 0..stream.len() {
+            assert_eq!(decode(zlib_of(2000), &stream[..end], 2000).unwrap_err().kind(), Kind::Corrupt, "{end}");
+        }
+        for bit in 0..stream.len() * 8 {
+            let mut damaged = stream.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // A few bits that fill the last byte before the check value mean nothing.
+            if let Ok(output) = decode(zlib_of(1), &damaged, data.len()) {
+                assert!(output == data, "bit {bit}");
+            }
+        }
     }
 
     #[test]
@@ -177,7 +253,12 @@ mod tests {
         let data = sample(CLUSTER);
         let mut decoder = ClusterDecoder::new();
         let mut output = vec![0; CLUSTER];
-        for (codec, stream) in [(ClusterCodec::Deflate, deflate(&data, 12)), (ClusterCodec::Zstd, zstd(&data))] {
+        let streams = [
+            (ClusterCodec::Deflate, deflate(&data, 12)),
+            (ClusterCodec::Zstd, zstd(&data)),
+            (zlib_of(CLUSTER), zlib(&data, 6)),
+        ];
+        for (codec, stream) in streams {
             for _ in 0..3 {
                 decoder.decode(codec, &stream[..stream.len() / 2], &mut output).unwrap_err();
                 decoder.decode(codec, &[0xff; 100], &mut output).unwrap_err();
@@ -209,7 +290,7 @@ mod tests {
             let mut decoder = ClusterDecoder::new();
             let mut output = vec![0; CLUSTER];
             let framed = [&b"\x28\xb5\x2f\xfd"[..], &garbage].concat();
-            for (codec, input) in [(ClusterCodec::Deflate, &garbage), (ClusterCodec::Zstd, &garbage), (ClusterCodec::Zstd, &framed)] {
+            for (codec, input) in [(ClusterCodec::Deflate, &garbage), (ClusterCodec::Zstd, &garbage), (ClusterCodec::Zstd, &framed), (zlib_of(1), &garbage)] {
                 if let Err(error) = decoder.decode(codec, input, &mut output) {
                     prop_assert_eq!(error.kind(), Kind::Corrupt);
                 }

@@ -9,6 +9,11 @@ pub enum ClusterCodec {
     Deflate,
     /// One zstd frame (qcow2 `compression_type` 1).
     Zstd,
+    /// One zlib stream (RFC 1950: header, deflate, Adler-32) that is read to its end (vmdk grains).
+    Zlib {
+        /// Bytes it decodes to at least: all of the unit, except that the last one of a disk may end where the disk does.
+        at_least: u32,
+    },
 }
 
 /// Origin of an extent's bytes.
@@ -20,7 +25,8 @@ pub enum Place {
     Data(HostOffset),
     /// One encoded unit. It decodes to exactly [`Map::max_encoded`](crate::Map::max_encoded) bytes, which is the extent's
     /// length, except that an extent at the end of a disk whose size is no multiple of that is shorter: what its unit
-    /// decodes to beyond the disk is dropped.
+    /// decodes to beyond the disk is dropped. A [`ClusterCodec::Zlib`] unit may decode to less, but not to less than the
+    /// extent has.
     Encoded {
         /// First encoded byte.
         at: HostOffset,

@@ -34,6 +34,7 @@ mod tables;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
+pub mod vmdk;
 
 pub use error::{Error, Kind};
 pub use extent::{ClusterCodec, Extent, Place};
@@ -137,10 +138,13 @@ pub trait Stream: Send {
         false
     }
 
-    /// After the last push: a host range, at most 64 KiB long, that was kept and is wanted; `None` once nothing more is
-    /// placed late.
-    fn late(&mut self) -> Option<Range<u64>> {
-        None
+    /// After the last push: a host range, at most 64 KiB long and perhaps empty, that was kept and is wanted; `None` once
+    /// nothing more is placed late.
+    ///
+    /// # Errors
+    /// An invalid table.
+    fn late(&mut self) -> Result<Option<Range<u64>>, Error> {
+        Ok(None)
     }
 
     /// Takes the bytes that [`late`](Self::late) wanted last and appends what they place among the bytes that were kept.

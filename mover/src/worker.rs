@@ -103,6 +103,7 @@ impl<'a> Worker<'a> {
         let codec = match codec {
             ClusterCodec::Deflate => codecs::ClusterCodec::Deflate,
             ClusterCodec::Zstd => codecs::ClusterCodec::Zstd,
+            ClusterCodec::Zlib { at_least } => codecs::ClusterCodec::Zlib { at_least },
         };
         // A whole cluster, also where the disk ends inside it.
         let output = &mut self.decoded[self.filled..self.filled + self.max_encoded];

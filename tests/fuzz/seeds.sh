@@ -1,10 +1,10 @@
 #!/bin/sh
-# Writes the seeds in corpus/ anew, each at most 4 KiB (of qed, whose tables have whole clusters, 24 KiB), with qemu-img,
-# qemu-io, gzip, bzip2, xz, zstd and lz4.
+# Writes the seeds in corpus/ anew, each at most 8 KiB (of qed, whose tables have whole clusters, 24 KiB), with qemu-img,
+# qemu-io, gzip, bzip2, xz, zstd, lz4 and python.
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd qed vhdx gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd qed vhdx vmdk gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -98,8 +98,48 @@ head -c 100000 /dev/zero | lz4 -q -l | cat - corpus/lz4/one >corpus/lz4/legacy
 printf '\001\000' | cat - corpus/zstd/one >corpus/cluster/zstd
 { printf '\000\000' && head -c 512 /dev/zero | gzip -n | tail -c +11; } >corpus/cluster/deflate
 
+# qemu's smallest VMDK has 64 KiB, so these are written byte by byte: two grains of 512 bytes, one of zeros and one that is
+# not there, tables of two entries.
+python3 - corpus <<'END'
+import struct, sys, zlib
+
+def header(compressed, directory, overhead):
+    flags = 5 | (0x30000 if compressed else 0)
+    fields = struct.pack('<4sIIQQQQIQQQB4sH', b'KDMV', 3, flags, 4, 1, 1, 1, 2, 0, directory, overhead, 0, b'\n \r\n', compressed)
+    return fields.ljust(512, b'\0')
+
+def sectors(*parts):
+    return b''.join(part.ljust(-len(part) // 512 * -512, b'\0') for part in parts)
+
+def grain(number, byte):
+    data = zlib.compress(byte * 512)
+    return struct.pack('<QI', number, len(data)) + data
+
+def marker(value, kind):
+    return struct.pack('<QII', value, 0, kind).ljust(512, b'\0')
+
+table = lambda *entries: struct.pack('<II', *entries)
+text = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="%s"\nRW 4 SPARSE "x"\n'
+sparse, stream = text % b'monolithicSparse', text % b'streamOptimized'
+front = table(3, 4), table(5, 1), table(0, 6)
+one, two = grain(0, b'a'), grain(3, b'b')
+behind = [one, marker(1, 1), table(2, 1), two, marker(1, 1), table(0, 5), marker(1, 2), table(4, 7), marker(1, 3)]
+seeds = {
+    'sparse': sectors(header(0, 2, 5), sparse, *front, b'a' * 512, b'b' * 512),
+    'front': sectors(header(1, 2, 5), stream, *front, one, two),
+    'footer': sectors(header(1, 2 ** 64 - 1, 2), stream, *behind, header(1, 9, 2), marker(0, 0)),
+    'bare': sectors(header(1, 2, 5).replace(b'\5\0\3\0', b'\5\0\1\0', 1), stream, *front, one[12:], two[12:]),
+    'descriptor': sparse.replace(b'SPARSE "x"', b'FLAT "x-flat.vmdk" 0'),
+}
+for name, seed in seeds.items():
+    with open(f'{sys.argv[1]}/vmdk/{name}', 'wb') as file:
+        file.write(seed)
+END
+{ printf '\002\000' && python3 -c 'import sys, zlib; sys.stdout.buffer.write(zlib.compress(bytes(512)))'; } >corpus/cluster/zlib
+
 cp corpus/gzip/one corpus/probe/gzip
 cp corpus/zstd/skippable corpus/probe/zstd
 cp corpus/qcow2_header/empty corpus/probe/qcow2
 cp corpus/vdi/empty corpus/probe/vdi
 cp corpus/vhd/dynamic corpus/probe/vhd
+cp corpus/vmdk/sparse corpus/probe/vmdk

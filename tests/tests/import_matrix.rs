@@ -53,6 +53,8 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("vhd-fixed", &["vpc", "-o", "subformat=fixed,force_size=on"]),
     ("vhdx", &["vhdx"]),
     ("vhdx-fixed", &["vhdx", "-o", "subformat=fixed,block_size=1M"]),
+    ("vmdk", &["vmdk"]),
+    ("vmdk-stream", &["vmdk", "-o", "subformat=streamOptimized"]),
     ("qed", &["qed"]),
     ("qed-small", &["qed", "-o", "cluster_size=4k"]),
 ];

@@ -173,7 +173,7 @@ fn qcow2(facts: &Facts) -> Value {
 
 fn compression_type(facts: &Facts) -> &'static str {
     match facts.compression {
-        formats::ClusterCodec::Deflate => "zlib",
+        formats::ClusterCodec::Deflate | formats::ClusterCodec::Zlib { .. } => "zlib",
         formats::ClusterCodec::Zstd => "zstd",
     }
 }

@@ -15,6 +15,7 @@
 //! turns out to place them came too late. What was never placed reads as zeros.
 
 mod kept;
+mod late;
 mod opened;
 mod run;
 
@@ -26,6 +27,7 @@ use crate::queue::Queue;
 use crate::tables::PART;
 use crate::{Error, Extent, GuestOffset, HostOffset, Kind, Lookup, Map, Piece, Place};
 use kept::Kept;
+use late::Late;
 pub use opened::OpenedStream;
 use run::{Run, Window};
 
@@ -57,6 +59,7 @@ pub struct Stream {
     position: u64,
     /// What flowed past before there was a map.
     kept: Kept,
+    late: Late,
     is_begun: bool,
     /// Parts of tables that have not been seen as a whole: first byte and end.
     tables: BTreeMap<u64, u64>,
@@ -81,6 +84,7 @@ impl Stream {
             window,
             position,
             kept,
+            late: Late::default(),
             is_begun: false,
             tables: BTreeMap::new(),
             waiting: Queue::new(),
@@ -132,6 +136,10 @@ impl Stream {
                     return Err(Error::new(Kind::Unsupported, what).at(at.0));
                 }
             };
+            if host < self.position && self.late.keeps {
+                self.late.place(*extent)?;
+                continue;
+            }
             self.require_ahead(host, || extent.guest.to_string())?;
             let next = Run::new(host, extent.guest.0, extent.len);
             if !asked.run.as_mut().is_some_and(|run| run.append(&next)) {
@@ -143,6 +151,9 @@ impl Stream {
 
     /// Keeps what a window wants, and the window.
     fn wait(&mut self, guest: Range<u64>, wants: &[Range<u64>], asked: &mut Asked) -> Result<(), Error> {
+        if self.late.keeps && wants.iter().any(|want| want.start < self.position) {
+            return self.late.wait(guest);
+        }
         let mut host = 0;
         for want in wants {
             self.require_ahead(want.start, || "a table".to_owned())?;
@@ -251,6 +262,19 @@ impl crate::Stream for Stream {
 
     fn hold_back(&self) -> usize {
         saturated(PART)
+    }
+
+    fn keep(&mut self) -> bool {
+        self.late.keeps = true;
+        true
+    }
+
+    fn late(&mut self) -> Result<Option<Range<u64>>, Error> {
+        self.late.next(&mut *self.map, self.window)
+    }
+
+    fn feed_late(&mut self, bytes: &[u8], out: &mut Vec<Extent>) -> Result<(), Error> {
+        self.late.feed(&mut *self.map, bytes, out)
     }
 
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {

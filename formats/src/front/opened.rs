@@ -6,7 +6,7 @@ use super::Stream;
 use super::kept::Kept;
 use crate::offset::saturated;
 use crate::tables::PART;
-use crate::{Error, HostOffset, Kind, Open, Opening, Piece};
+use crate::{Error, Extent, HostOffset, Kind, Open, Opening, Piece};
 
 /// Forward decoder over an image on its way to a map.
 pub struct OpenedStream {
@@ -17,6 +17,8 @@ pub struct OpenedStream {
     position: u64,
     /// What is consumed.
     kept: Kept,
+    /// Whether the caller keeps what flows past.
+    keeps: bool,
     stream: Option<Stream>,
 }
 
@@ -25,7 +27,7 @@ impl OpenedStream {
     /// since a table may stand in front of what names it.
     #[must_use]
     pub fn new(open: Box<dyn Open>) -> Self {
-        Self { open, wants: Vec::new(), position: 0, kept: Kept::default(), stream: None }
+        Self { open, wants: Vec::new(), position: 0, kept: Kept::default(), keeps: false, stream: None }
     }
 
     /// Feeds what is wanted and in sight; the map's decoder, or the offset up to which no byte is needed any more.
@@ -35,7 +37,11 @@ impl OpenedStream {
                 match self.open.step()? {
                     Opening::Wants(wants) => self.wants = wants,
                     Opening::Ready(map) => {
-                        self.stream = Some(Stream::after(map, self.position, std::mem::take(&mut self.kept)));
+                        let stream =
+                            self.stream.insert(Stream::after(map, self.position, std::mem::take(&mut self.kept)));
+                        if self.keeps {
+                            crate::Stream::keep(stream);
+                        }
                         return Ok(None);
                     }
                 }
@@ -72,6 +78,19 @@ impl crate::Stream for OpenedStream {
 
     fn hold_back(&self) -> usize {
         saturated(PART)
+    }
+
+    fn keep(&mut self) -> bool {
+        self.keeps = true;
+        true
+    }
+
+    fn late(&mut self) -> Result<Option<Range<u64>>, Error> {
+        self.stream.as_mut().map_or(Ok(None), crate::Stream::late)
+    }
+
+    fn feed_late(&mut self, bytes: &[u8], out: &mut Vec<Extent>) -> Result<(), Error> {
+        self.stream.as_mut().map_or(Ok(()), |stream| stream.feed_late(bytes, out))
     }
 
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, front, qcow2, qed, raw, vdi, vhd, vhdx};
+use crate::{Error, HostOffset, Kind, Map, Open, Opening, Stream, front, qcow2, qed, raw, vdi, vhd, vhdx, vmdk};
 
 /// First bytes [`probe`] wants: the volume recognition area begins at 32 KiB and its descriptors follow each other.
 pub const HEAD: usize = 64 * 1024;
@@ -31,6 +31,8 @@ pub enum Format {
     Qed,
     /// Microsoft's virtual hard disk, version 2.
     Vhdx,
+    /// VMware's format, one file: sparse and stream-optimized.
+    Vmdk,
 }
 
 /// A compression this version undoes.
@@ -61,7 +63,8 @@ pub enum Probe {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 7] = [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Qed, Self::Vhdx];
+    pub const ALL: [Self; 8] =
+        [Self::Raw, Self::Iso, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Qed, Self::Vhdx, Self::Vmdk];
 
     /// The name users write.
     #[must_use]
@@ -74,6 +77,7 @@ impl Format {
             Self::Vhd => "vhd",
             Self::Qed => "qed",
             Self::Vhdx => "vhdx",
+            Self::Vmdk => "vmdk",
         }
     }
 
@@ -85,7 +89,7 @@ impl Format {
         Ok(match self {
             Self::Vhd => Box::new(vhd::Open::new(file_len)),
             Self::Vhdx => Box::new(vhdx::Opener::new(head, file_len)?),
-            Self::Raw | Self::Iso | Self::Qcow2 | Self::Vdi | Self::Qed => {
+            Self::Raw | Self::Iso | Self::Qcow2 | Self::Vdi | Self::Qed | Self::Vmdk => {
                 Box::new(Opened(Some(self.map(head, file_len)?)))
             }
         })
@@ -107,6 +111,7 @@ impl Format {
                 let what = "the first bytes of a vhdx image do not tell its map";
                 return Err(Error::new(Kind::Unsupported, what));
             }
+            Self::Vmdk => Box::new(vmdk::Map::new(&vmdk::Header::decode(head)?, Some(file_len))),
         })
     }
 
@@ -129,6 +134,7 @@ impl Format {
                 let open = vhdx::Opener::new(head, file_len.unwrap_or(1 << 62))?;
                 Box::new(front::OpenedStream::new(Box::new(open)))
             }
+            Self::Vmdk => return vmdk::stream(&vmdk::Header::decode(head)?),
         })
     }
 }
@@ -247,9 +253,10 @@ const MAGICS: &[Magic] = &[
     Magic { at: 0, bytes: b"\x1f\x8b\x08", means: Probe::Compressed(Compression::Gzip) },
     Magic { at: 0, bytes: ZSTD_FRAME, means: Probe::Compressed(Compression::Zstd) },
     Magic { at: 0, bytes: b"QED\0", means: Probe::Disk(Format::Qed) },
-    known(0, b"KDMV", "vmdk"),
-    known(0, b"COWD", "vmdk"),
-    known(0, b"\xbe\xba\xfe\xca\0\0\0\0", "vmdk"),
+    Magic { at: 0, bytes: b"KDMV", means: Probe::Disk(Format::Vmdk) },
+    // ESX's two are named, and refused, by the format's own header.
+    Magic { at: 0, bytes: b"COWD", means: Probe::Disk(Format::Vmdk) },
+    Magic { at: 0, bytes: b"\xbe\xba\xfe\xca\0\0\0\0", means: Probe::Disk(Format::Vmdk) },
     Magic { at: 0x40, bytes: b"\x7f\x10\xda\xbe", means: Probe::Disk(Format::Vdi) },
     Magic { at: 0, bytes: b"conectix", means: Probe::Disk(Format::Vhd) },
     Magic { at: 0, bytes: b"vhdxfile", means: Probe::Disk(Format::Vhdx) },
@@ -301,7 +308,7 @@ fn probe_frames(head: &[u8]) -> Option<Probe> {
 fn probe_loose(head: &[u8]) -> Option<Probe> {
     const DESCRIPTOR: &[u8] = b"# disk descriptorfile";
     if head.get(..DESCRIPTOR.len()).is_some_and(|text| text.eq_ignore_ascii_case(DESCRIPTOR)) {
-        return Some(Probe::Known("vmdk"));
+        return Some(Probe::Disk(Format::Vmdk));
     }
     match head {
         // Behind the level stands the magic of the first block, or of the end where there is none.

@@ -283,9 +283,9 @@ impl crate::Stream for Stream {
         true
     }
 
-    fn late(&mut self) -> Option<Range<u64>> {
+    fn late(&mut self) -> Result<Option<Range<u64>>, Error> {
         self.wanted = self.late.pop();
-        self.wanted.map(|part| part.host..part.host + self.geometry.l2_part())
+        Ok(self.wanted.map(|part| part.host..part.host + self.geometry.l2_part()))
     }
 
     fn feed_late(&mut self, bytes: &[u8], out: &mut Vec<Extent>) -> Result<(), Error> {

@@ -14,4 +14,5 @@ mod tool;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 mod writer;

@@ -135,6 +135,7 @@ fn decoded(bytes: &[u8], codec: ClusterCodec, cluster: u64, wanted: u64) -> Vec<
     let codec = match codec {
         ClusterCodec::Deflate => codecs::ClusterCodec::Deflate,
         ClusterCodec::Zstd => codecs::ClusterCodec::Zstd,
+        ClusterCodec::Zlib { at_least } => codecs::ClusterCodec::Zlib { at_least },
     };
     let mut out = vec![0; cluster as usize];
     codecs::ClusterDecoder::new().decode(codec, bytes, &mut out).expect("qemu wrote this cluster");

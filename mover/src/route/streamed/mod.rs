@@ -350,9 +350,11 @@ impl Flowing<'_> {
         let Some(spill) = self.spill.take() else { return Ok(()) };
         let name = self.engine.source.name();
         let refused = |failure: Failure| failure.at(name);
-        while let Some(table) = self.stream.late() {
+        while let Some(table) = self.stream.late().map_err(|error| image_failure(&error, name))? {
             let mut bytes = vec![0; (table.end - table.start) as usize];
-            spill.read(&table, &mut bytes).map_err(refused)?;
+            if !bytes.is_empty() {
+                spill.read(&table, &mut bytes).map_err(refused)?;
+            }
             let mut extents = Vec::new();
             self.stream.feed_late(&bytes, &mut extents).map_err(|error| image_failure(&error, name))?;
             let mut parts = Vec::new();

@@ -185,6 +185,7 @@ fn a_broken_image_is_refused_by_name() -> Result<()> {
         ),
         (changed(&gzip, "cut.gz", &|bytes| bytes.truncate(bytes.len() - 9))?, "image-truncated"),
         (changed(&disk, "vmdk", &|bytes| bytes[..4].copy_from_slice(b"KDMV"))?, "image-unsupported"),
+        (changed(&disk, "7z", &|bytes| bytes[..6].copy_from_slice(b"7z\xbc\xaf\x27\x1c"))?, "image-unsupported"),
         (compress::zstd(&gzip, &at("nested.zst"), &[])?, "image-nesting"),
     ];
     for (image, code) in table {

@@ -217,6 +217,7 @@ impl Stream {
         // What nothing explains is passed over as far as `loose`.
         let loose = if window.last { window.end } else { window.end.saturating_sub(self.hold()) };
         let mut passed = window.start.max(loose);
+        let mut cut = Vec::new();
         while let Some(run) = self.runs.pop_if(|run| run.host < window.end) {
             if run.host > passed && run.host >= self.tail {
                 self.runs.push(run)?;
@@ -232,13 +233,15 @@ impl Stream {
             if done == run.len {
                 continue;
             }
-            let rest = run.after(done);
-            self.runs.push(rest)?;
-            if rest.host < window.end {
-                return Ok(stop.min(rest.host));
-            }
+            cut.push(run.after(done));
         }
-        Ok(stop.min(passed))
+        // Runs may overlap, so the first that is cut need not be the one that goes on first.
+        let mut next = stop.min(passed);
+        for rest in cut {
+            next = next.min(rest.host);
+            self.runs.push(rest)?;
+        }
+        Ok(next)
     }
 
     /// Emits what is in sight of a run that begins in sight; how many of its bytes are done with.

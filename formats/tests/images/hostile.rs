@@ -250,3 +250,21 @@ fn a_failed_lookup_appends_nothing_and_says_the_same_again() {
     // What comes before the damage can be read.
     assert_eq!(map.lookup(0..2 * CLUSTER, &mut out), Ok(Lookup::Found));
 }
+
+/// Found by fuzzing: data and encoded clusters on the same bytes, cut by the end of a push in another order than they begin.
+#[test]
+fn runs_that_overlap_go_on_where_each_was_cut() {
+    let file = include_bytes!("found/overlapping-runs.qcow2");
+    let found = usize::from(file[file.len() - 1]).pow(2);
+    for chunk in [found, 1, 7, 100, 1000, 4096] {
+        let mut stream = Format::Qcow2.stream(head(file), None).expect("the header is valid");
+        let (mut start, mut end) = (0, 0);
+        while end < file.len() {
+            end = file.len().min(end + chunk);
+            let mut pieces = Vec::new();
+            let Ok(used) = stream.push(&file[start..end], end == file.len(), &mut pieces) else { break };
+            assert!(pieces.iter().all(|piece| piece.at + piece.host_len <= end - start));
+            start += used;
+        }
+    }
+}

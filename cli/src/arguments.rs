@@ -68,7 +68,7 @@ pub(crate) struct Import {
     /// of the raw disk
     #[arg(long, value_name = "ALGO:HEX", value_parser = failing::<Checksum>)]
     pub(crate) checksum: Option<Checksum>,
-    /// Format of the image: raw, iso or qcow2. Without it the first bytes decide
+    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
     /// Take the file as it is, even if it begins like a compressed one; needs --format
@@ -154,7 +154,7 @@ pub(crate) struct Http {
 pub(crate) struct Inspect {
     /// http:// or https:// address, or path; over HTTP only tables are read
     pub(crate) source: String,
-    /// Format of the image: raw, iso or qcow2. Without it the first bytes decide
+    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
     /// Print the result as one JSON object

@@ -49,6 +49,8 @@ pub mod path {
     pub const DISK: &str = "/data/disk.img";
     /// Block volume.
     pub const DEVICE: &str = "/dev/cdi-block-volume";
+    /// Scratch space, where a pod has some.
+    pub const SCRATCH: &str = "/scratch";
     /// Directories 0, 1, 2 ..., each with files of one secret header.
     pub const SECRET_HEADERS: &str = "/extraheaders";
     /// Where the last words go.

@@ -8,6 +8,16 @@ use fixtures::debian_disk::{DebianDisk, FULL};
 use fixtures::images::Clusters;
 use fixtures::{packages, synthetic_disk};
 
+/// Images of other formats: file name, qemu-img's name of the format, its options.
+pub(crate) const OTHER_IMAGES: [(&str, &str, &str); 6] = [
+    ("stream.vmdk", "vmdk", "subformat=streamOptimized"),
+    ("disk.vmdk", "vmdk", ""),
+    ("disk.vdi", "vdi", ""),
+    ("disk.vhd", "vpc", "force_size=on"),
+    ("disk.vhdx", "vhdx", ""),
+    ("disk.qed", "qed", ""),
+];
+
 /// Makes what is missing and prints path, size and allocated bytes of each.
 ///
 /// # Errors
@@ -21,6 +31,10 @@ pub(crate) fn run() -> Result<()> {
     }
     print(&debian.gzip()?)?;
     print(&debian.zstd()?)?;
+    print(&debian.xz()?)?;
+    for (name, format, options) in OTHER_IMAGES {
+        print(&debian.image(name, format, options)?)?;
+    }
     for size in [synthetic_disk::DENSE, synthetic_disk::DENSE_LARGE] {
         let (raw, qcow2) = synthetic_disk::dense(size)?;
         print(&raw)?;

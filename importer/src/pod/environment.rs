@@ -163,7 +163,9 @@ impl Pod<'_> {
     fn target(&self) -> Result<(TargetOptions, Room), Failure> {
         let device = self.path(path::DEVICE);
         // What an earlier container of this pod wrote is nobody's data.
-        let options = |path, size, mode| TargetOptions { path, force: true, size, mode, ..TargetOptions::default() };
+        let scratch = Some(self.path(path::SCRATCH)).filter(|scratch| scratch.is_dir() && device.exists());
+        let options =
+            |path, size, mode| TargetOptions { path, force: true, size, mode, scratch, ..TargetOptions::default() };
         if device.exists() {
             let file =
                 fs::File::open(&device).and_then(|mut file| std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)));

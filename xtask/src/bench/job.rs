@@ -26,7 +26,7 @@ pub(super) enum Job {
     /// A shell line; `$SOURCE` and `$TARGET` are set.
     Shell {
         /// The line.
-        line: &'static str,
+        line: String,
         /// Value of `$SOURCE`.
         source: String,
     },

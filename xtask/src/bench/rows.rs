@@ -13,6 +13,7 @@ use fixtures::synthetic_disk::{self, DENSE, DENSE_LARGE, HUGE, SMALL};
 
 use super::job::Job;
 use super::setup::Setup;
+use crate::images::OTHER_IMAGES;
 
 /// Added to every round trip in the delayed rows.
 pub(super) const ROUND_TRIP: Duration = Duration::from_millis(50);
@@ -61,6 +62,12 @@ pub(super) const ROWS: &[(&str, Build)] = &[
     ("local-zlib", |_| local(Clusters::Zlib, 2.5)),
     ("local-zstd", |_| local(Clusters::Zstd, 1.4)),
     ("local-dense", |_| local_dense()),
+    ("local-stream.vmdk", |_| local_other(0, 4.0)),
+    ("local-vmdk", |_| local_other(1, 1.0)),
+    ("local-vdi", |_| local_other(2, 1.0)),
+    ("local-vhd", |_| local_other(3, 1.0)),
+    ("local-vhdx", |_| local_other(4, 1.0)),
+    ("local-qed", |_| local_other(5, 1.0)),
     ("http-qcow2", |setup| http(setup, Clusters::Plain, 1.4)),
     ("http-zlib", |setup| http(setup, Clusters::Zlib, 2.5)),
     ("http-sha256", http_checked),
@@ -68,6 +75,7 @@ pub(super) const ROWS: &[(&str, Build)] = &[
     ("delay-zlib", |setup| delayed(setup, Clusters::Zlib)),
     ("http-gzip", http_gzip),
     ("http-zstd", http_zstd),
+    ("http-xz", http_xz),
     ("http-raw", http_raw_sparse),
     ("http-dense", http_raw_dense),
     ("sparse-8tib", sparse),
@@ -82,8 +90,8 @@ fn gantry(source: impl Into<String>) -> Job {
     Job::Gantry { source: source.into(), options: Vec::new(), memory: None }
 }
 
-fn shell(line: &'static str, source: impl Into<String>) -> Job {
-    Job::Shell { line, source: source.into() }
+fn shell(line: impl Into<String>, source: impl Into<String>) -> Job {
+    Job::Shell { line: line.into(), source: source.into() }
 }
 
 fn path_text(path: &Path) -> String {
@@ -137,6 +145,17 @@ fn local(clusters: Clusters, floor: f64) -> Result<Row> {
     row(format!("local {} → raw, Debian", name_of(clusters)), gantry(path_text(&image)), peer, Floor::Ratio(floor))
         .of(&image, disk.raw(), "raw")
         .mapped(&image)
+}
+
+/// An image of another format, by its place in the list.
+fn local_other(index: usize, floor: f64) -> Result<Row> {
+    let (name, format, options) = OTHER_IMAGES[index];
+    let disk = DebianDisk::get(FULL)?;
+    let image = disk.image(name, format, options)?;
+    let line = format!("qemu-img convert -f {format} -W -m 16 -O raw \"$SOURCE\" \"$TARGET\"; sync \"$TARGET\"");
+    let peer = ("qemu-img convert -W -m 16, fsync", shell(line, path_text(&image)));
+    let work = format!("local {name} → raw, Debian");
+    Ok(row(work, gantry(path_text(&image)), peer, Floor::Ratio(floor)).of(&image, disk.raw(), "raw"))
 }
 
 fn local_dense() -> Result<Row> {
@@ -200,6 +219,13 @@ fn http_zstd(setup: &Setup) -> Result<Row> {
     let file = disk.zstd()?;
     let peer = ("zstd -dc to /dev/null", shell("zstd -dcq \"$SOURCE\" > /dev/null", path_text(&file)));
     Ok(row("raw.zst over HTTP", gantry(setup.url(&file)?), peer, Floor::Ratio(0.87)).of(&file, disk.raw(), "raw"))
+}
+
+fn http_xz(setup: &Setup) -> Result<Row> {
+    let disk = DebianDisk::get(FULL)?;
+    let file = disk.xz()?;
+    let peer = ("xz -dc -T2 to /dev/null", shell("xz -dc -T2 \"$SOURCE\" > /dev/null", path_text(&file)));
+    Ok(row("raw.xz over HTTP", gantry(setup.url(&file)?), peer, Floor::Ratio(0.85)).of(&file, disk.raw(), "raw"))
 }
 
 fn http_raw_sparse(setup: &Setup) -> Result<Row> {

@@ -63,7 +63,7 @@ fn a_full_file_system_keeps_what_was_written_for_the_next_run() -> Result<()> {
 
 /// What fails, and from when on.
 fn failures() -> [Failures; 2] {
-    [Failures { writes: 0.02, ..Failures::default() }, Failures { flushes: true, ..Failures::default() }]
+    [Failures { writes: 1.0, ..Failures::default() }, Failures { flushes: true, ..Failures::default() }]
 }
 
 /// Runs an import that is under way when its target begins to fail, and returns what it says.

@@ -44,6 +44,8 @@ impl House {
         Qcow2 { cluster_size: Some(2 * MIB), ..zlib }.convert(&self.disk, &self.at("large.qcow2"))?;
         compress::gzip(&self.disk, &self.at("disk.gz"), 1)?;
         compress::zstd(&self.disk, &self.at("disk.zst"), &["-1"])?;
+        compress::filter(Command::new("lz4").args(["-q", "-B7", "-c"]), &self.disk, &self.at("disk.lz4"))?;
+        compress::filter(Command::new("xz").args(["-0", "-T2", "-c"]), &self.disk, &self.at("disk.xz"))?;
         let import = |url: String| Import::new(url, &self.at("disk.img"), &self.at("state")).with("--force");
         let checked = |name: &str, import: Import| -> Result<Import> {
             Ok(import.with(format!("--checksum={}", sha256(&self.at(name))?)))
@@ -57,6 +59,8 @@ impl House {
             ("streamed, clusters of 2 MiB", import(self.plain.url("large.qcow2"))),
             ("gzip", checked("disk.gz", import(self.ranged.url("disk.gz")))?),
             ("zstd", checked("disk.zst", import(self.ranged.url("disk.zst")))?),
+            ("lz4", import(self.ranged.url("disk.lz4"))),
+            ("xz", import(self.plain.url("disk.xz"))),
             ("raw", import(self.ranged.url("disk.raw"))),
         ])
     }

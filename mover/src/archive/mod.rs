@@ -14,6 +14,7 @@ mod member;
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use contract::{ArchiveReport, Checked, ChecksumReport, Code, Failure, SCHEMA};
@@ -69,7 +70,7 @@ impl Unpack<'_> {
         let compression = look.compression;
         let beneath = Beneath::open(&self.directory, self.force)?;
         self.progress.enter(Step::Moving);
-        self.progress.total.store(self.source.len().unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+        self.progress.total.store(self.source.len().unwrap_or(0), Ordering::Relaxed);
         let mut flow = self.flow(look)?;
         let counted = self.members(&mut flow, &beneath)?;
         // What follows the end mark is padding; a codec's trailer and the digests are behind it.
@@ -84,7 +85,7 @@ impl Unpack<'_> {
             members: counted.members,
             bytes: counted.bytes,
             checksum,
-            fetched: self.progress.fetched.load(std::sync::atomic::Ordering::Relaxed),
+            fetched: self.progress.fetched.load(Ordering::Relaxed),
             seconds: started.elapsed().as_secs_f64(),
             warnings: self.source.warnings(),
         })
@@ -105,7 +106,8 @@ impl Unpack<'_> {
         let entries = archive.entries().map_err(|error| failed(error, name))?.raw(true);
         for entry in entries {
             let mut entry = entry.map_err(|error| failed(error, name))?;
-            end = entry.raw_file_position() + entry.size().next_multiple_of(BLOCK);
+            let padded = entry.size().div_ceil(BLOCK).saturating_mul(BLOCK);
+            end = entry.raw_file_position().saturating_add(padded);
             counted.members += 1;
             if counted.members > MAX_MEMBERS {
                 let what = format!("the archive has more than {MAX_MEMBERS} members");
@@ -120,7 +122,7 @@ impl Unpack<'_> {
         if counted.members == 0 {
             return Err(Failure::new(Code::ImageMalformed, "the archive has no members").at(name));
         }
-        if flow.position < end + BLOCK {
+        if flow.position < end.saturating_add(BLOCK) {
             let what = "the archive ends without its end mark";
             return Err(Failure::new(Code::ImageTruncated, what).at(name));
         }

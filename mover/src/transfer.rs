@@ -309,7 +309,8 @@ impl Attempt<'_> {
         for there in self.target.data_in(0..start.position) {
             fingerprint.expect(&there);
         }
-        let slot = slot_for(stream.max_encoded()).max((stream.hold_back() + 4 * SLOT).next_multiple_of(SLOT));
+        let slot =
+            slot_for(stream.max_encoded()).max((stream.hold_back() + 3 * SLOT).next_multiple_of(SLOT).max(4 * SLOT));
         let checkpoints = Checkpoints::from(from);
         let can_be_taken_up = look.compression.is_some() && source.has_ranges() && stream.skip_to(start.position);
         let spill = match self.target.scratch().filter(|_| stream.keep()) {

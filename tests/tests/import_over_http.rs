@@ -1,11 +1,13 @@
 //! Servers and networks that misbehave: an import gets through, or says why not, and never leaves a wrong disk.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use fixtures::command::run;
+use fixtures::device::LoopDevice;
 use fixtures::images::qcow2::Qcow2;
 use fixtures::images::{MIB, compare, raw};
 use fixtures::nginx::{Nginx, Settings};
@@ -21,16 +23,18 @@ fn a_connection_that_is_cut_every_8_mib_gets_through_without_fetching_twice() ->
     let length = fs::metadata(&image)?.len();
     let nginx = Nginx::serve(folder.path())?;
     let proxy = Proxy::cutting(nginx.address(), 8 * MIB)?;
-    let target = folder.path().join("disk.img");
-    for checksum in [false, true] {
-        let _ = fs::remove_file(&target);
-        let mut import = Import::new(proxy.url("disk.qcow2"), &target, &folder.path().join("state"));
-        if checksum {
-            import = import.with(format!("--checksum={}", sha256(&image)?));
+    let device = LoopDevice::filled(64 * MIB)?;
+    for target in [folder.path().join("disk.img"), device.path().to_owned()] {
+        for checksum in [false, true] {
+            let mut import =
+                Import::new(proxy.url("disk.qcow2"), &target, &folder.path().join("state")).with("--force");
+            if checksum {
+                import = import.with(format!("--checksum={}", sha256(&image)?));
+            }
+            let report = import.succeed()?;
+            compare::same_disk(&disk, &target)?;
+            assert!(number(&report, "fetched") <= length + length / 100 + MIB, "{report}");
         }
-        let report = import.succeed()?;
-        compare::same_disk(&disk, &target)?;
-        assert!(number(&report, "fetched") <= length + length / 100 + MIB, "{report}");
     }
     Ok(())
 }
@@ -45,25 +49,37 @@ fn a_source_that_is_replaced_meanwhile_is_imported_anew_from_its_beginning() -> 
     // Another length would be noticed without the entity tag.
     run(Command::new("touch").args(["-d", "2001-01-01"]).arg(&second))?;
     let nginx = Nginx::serve(folder.path())?;
-    let target = at("disk.img");
-    let partial = at(".disk.img.gantry-partial");
-    for checksum in [None, Some(sha256(&second)?)] {
-        let _ = fs::remove_file(&target);
-        fs::copy(&first, at("served.raw"))?;
-        let import = Import::new(nginx.url("served.raw"), &target, &at("state")).with("--rate-limit=200M");
-        let import = checksum.iter().fold(import, |import, sum| import.with(format!("--checksum={sum}")));
-        let mut child = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        while !fs::metadata(&partial).is_ok_and(|file| MetadataExt::blocks(&file) > 0) {
-            assert!(child.try_wait()?.is_none(), "it ended before it wrote anything");
+    let device = LoopDevice::filled(200 * MIB)?;
+    for (target, begun) in
+        [(at("disk.img"), at(".disk.img.gantry-partial")), (device.path().into(), device.path().into())]
+    {
+        for checksum in [None, Some(sha256(&second)?)] {
+            fs::copy(&first, at("served.raw"))?;
+            let import =
+                Import::new(nginx.url("served.raw"), &target, &at("state")).with("--rate-limit=200M").with("--force");
+            let import = checksum.iter().fold(import, |import, sum| import.with(format!("--checksum={sum}")));
+            let mut child = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            while !holds(&begun, &first) {
+                assert!(child.try_wait()?.is_none(), "it ended before it wrote anything");
+            }
+            run(Command::new("cp").arg("-p").args([&second, &at("new.raw")]))?;
+            fs::rename(at("new.raw"), at("served.raw"))?;
+            let output = child.wait_with_output()?;
+            let report = json(&output)?;
+            assert!(report["warnings"].to_string().contains("replaced meanwhile"), "{report}");
+            compare::same_disk(&second, &target)?;
         }
-        run(Command::new("cp").arg("-p").args([&second, &at("new.raw")]))?;
-        fs::rename(at("new.raw"), at("served.raw"))?;
-        let output = child.wait_with_output()?;
-        let report = json(&output)?;
-        assert!(report["warnings"].to_string().contains("replaced meanwhile"), "{report}");
-        compare::same_disk(&second, &target)?;
     }
     Ok(())
+}
+
+/// Whether an unfinished target has the second MiB of `disk`: an import of it is under way.
+fn holds(target: &Path, disk: &Path) -> bool {
+    let second = |path: &Path| {
+        let mut bytes = vec![0; 4096];
+        fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, 1 << 20)).map(|()| bytes)
+    };
+    matches!((second(target), second(disk)), (Ok(found), Ok(wanted)) if found == wanted)
 }
 
 #[test]

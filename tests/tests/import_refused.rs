@@ -142,6 +142,11 @@ fn a_wrong_checksum_leaves_nothing() -> Result<()> {
         assert_eq!(wrong.fail()?, (5, "checksum-mismatch".to_owned()));
         let left: Vec<_> = fs::read_dir(folder.path())?.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().contains("disk.img")), "{left:?}");
+        let device = LoopDevice::filled(4 * MIB)?;
+        let wrong = wrong.onto(device.path());
+        assert_eq!(wrong.fail()?, (5, "checksum-mismatch".to_owned()));
+        let content = fs::read(device.path())?;
+        assert!(content[..1 << 20].iter().chain(&content[3 << 20..]).all(|&byte| byte == 0), "first and last MiB");
     }
     Ok(())
 }

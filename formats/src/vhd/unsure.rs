@@ -1,6 +1,6 @@
 //! A stream that is a raw disk unless its last bytes show that it was a fixed image, or one of a format that is not read.
 
-use super::fixed::{Fixed, FixedStream};
+use super::fixed::{FixedStream, HELD, given};
 use crate::probe::{Format, Probe, probe_tail};
 use crate::{Error, Kind, Piece, Stream, raw};
 
@@ -30,7 +30,7 @@ impl Stream for RawOrFixed {
     }
 
     fn hold_back(&self) -> usize {
-        Fixed::WANTED
+        crate::offset::saturated(HELD)
     }
 
     fn skip_to(&mut self, position: u64) -> bool {
@@ -39,7 +39,7 @@ impl Stream for RawOrFixed {
     }
 
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {
-        let given = if last { bytes.len() } else { bytes.len().saturating_sub(Fixed::WANTED) };
+        let given = if last { bytes.len() } else { given(self.position, bytes.len()) };
         if last {
             match probe_tail(bytes) {
                 Some(Probe::Disk(Format::Vhd)) => {
@@ -90,6 +90,16 @@ mod tests {
                 assert_eq!(flow(&vec![7; len], Some(len as u64), chunk), Ok((len, Some(size))), "{len} {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn bytes_are_given_away_in_whole_blocks() {
+        let mut stream = RawOrFixed::new(None);
+        let mut pieces = Vec::new();
+        let used = stream.push(&vec![1; 512 << 10], false, &mut pieces).expect("nothing is refused yet");
+        assert_eq!(used, (512 << 10) - (64 << 10));
+        assert_eq!(stream.push(&vec![1; 70_000], false, &mut pieces), Ok(65_536));
+        assert!(pieces.iter().all(|piece| piece.guest.0 % 65_536 == 0 && piece.guest_len % 65_536 == 0), "{pieces:?}");
     }
 
     #[test]

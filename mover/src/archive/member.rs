@@ -174,17 +174,17 @@ fn text(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
 /// A path that stays inside: as tar does it, a leading slash is dropped; `..` is refused.
 fn inside(bytes: Vec<u8>) -> Result<PathBuf, Failure> {
     let path = text(bytes)?;
-    let unsafe_ = |why: &str| Failure::new(Code::ArchiveUnsafe, format!("the member {} {why}", path.display()));
+    let refused = |why: &str| Failure::new(Code::ArchiveUnsafe, format!("the member {} {why}", path.display()));
     let mut kept = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(name) => kept.push(name),
             Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(unsafe_("leaves the directory")),
+            Component::ParentDir | Component::Prefix(_) => return Err(refused("leaves the directory")),
         }
     }
     if kept.components().count() > MAX_DEPTH {
-        return Err(unsafe_("is too deep"));
+        return Err(refused("is too deep"));
     }
     Ok(kept)
 }

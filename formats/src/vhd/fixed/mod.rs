@@ -24,6 +24,18 @@ pub struct Fixed {
     footer: u64,
 }
 
+/// Bytes are given away in multiples of this, so that whoever writes and hashes them gets whole blocks.
+const GIVEN: u64 = 64 * 1024;
+
+/// How many of `len` bytes that begin at `position` may be given away: not what may be the footer, and whole blocks.
+pub(super) fn given(position: u64, len: usize) -> usize {
+    let end = position.saturating_add(len as u64).saturating_sub(LENGTH);
+    saturated((end / GIVEN * GIVEN).saturating_sub(position))
+}
+
+/// Most bytes that [`given`] holds back.
+pub(super) const HELD: u64 = GIVEN + LENGTH;
+
 impl Fixed {
     /// Last bytes of the file that [`decode`](Self::decode) wants.
     pub const WANTED: usize = 512;
@@ -149,7 +161,7 @@ impl crate::Stream for FixedStream {
     }
 
     fn hold_back(&self) -> usize {
-        Fixed::WANTED
+        saturated(HELD)
     }
 
     fn skip_to(&mut self, position: u64) -> bool {
@@ -158,11 +170,7 @@ impl crate::Stream for FixedStream {
     }
 
     fn push(&mut self, bytes: &[u8], last: bool, out: &mut Vec<Piece>) -> Result<usize, Error> {
-        let len = if last {
-            saturated(self.finish(bytes)? - self.position)
-        } else {
-            bytes.len().saturating_sub(Fixed::WANTED)
-        };
+        let len = if last { saturated(self.finish(bytes)? - self.position) } else { given(self.position, bytes.len()) };
         if len > 0 {
             let guest_len = len as u64;
             out.push(Piece { at: 0, host_len: len, guest: GuestOffset(self.position), guest_len, codec: None });

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Some(ended) = importer::split::enter() {
+        return ended;
+    }
     let arguments = arguments::Arguments::parse();
     let json = arguments.json();
     command::run(arguments).unwrap_or_else(|failure| {

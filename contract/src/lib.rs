@@ -4,9 +4,12 @@
 //! and people of other versions, so a name or a number given here is never given another meaning.
 
 mod failure;
+pub mod path;
 pub mod pod;
 pub mod quantity;
 mod report;
 
 pub use failure::{Class, Code, Failure};
-pub use report::{ArchiveReport, Checked, ChecksumReport, ImportReport, SCHEMA, StageReport};
+pub use report::{
+    ArchiveReport, Checked, ChecksumReport, Explanation, ImportReport, Inspection, Qcow2, SCHEMA, StageReport, Word,
+};

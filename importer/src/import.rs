@@ -1,24 +1,20 @@
-//! An import: open the source, move it, start over once if the source was replaced meanwhile.
+//! What a caller can have done with a source; doing it is divided between two processes.
 
 use std::path::PathBuf;
 
-use contract::{ArchiveReport, Code, Failure, ImportReport};
+use contract::{ArchiveReport, Code, Explanation, Failure, ImportReport, Inspection};
 use formats::probe::Format;
-use mover::archive::Unpack;
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
-use mover::inspect::{Inspection, inspect};
-use mover::look::Look;
-use mover::plan::{Plan, Route};
 use mover::progress::Progress;
 use mover::size::Overhead;
-use mover::source::Source;
-use mover::target::{self, Kind, Options, Preallocation};
-use mover::transfer::Transfer;
+use mover::target::Options;
 
+use crate::source::Location;
 use crate::source::http::Options as HttpOptions;
-use crate::source::{BlankSource, FileSource, HttpSource, Location, StdinSource};
+use crate::split;
 use crate::volume;
+use crate::work::{Outcome, Wanted, Work};
 
 /// What to import.
 #[derive(Clone, Debug)]
@@ -64,51 +60,27 @@ impl Archive {
     /// # Errors
     /// Whatever stops it.
     pub fn run(&self, cancel: &Cancel, progress: &Progress) -> Result<ArchiveReport, Failure> {
-        let http = HttpOptions { progress: progress.clone(), ..self.http.clone() };
-        let source = open(&self.location, &http, cancel)?;
-        if source.blank().is_some() {
+        if matches!(self.location, Location::Blank(_)) {
             return Err(Failure::new(Code::Usage, "an empty disk is no archive"));
         }
         let (directory, checksum) = (self.directory.clone(), self.checksum.clone());
-        Unpack { source: &*source, directory, force: self.force, checksum, cancel, progress }.run()
+        let work = Work::Unpack { directory, force: self.force, checksum };
+        match split::run(&self.location, &self.http, work, cancel, progress)? {
+            Outcome::Unpacked(report) => Ok(*report),
+            other => Err(another(&other)),
+        }
     }
 }
 
-/// What an import would do. Sizes are in bytes; what only decoding would tell is `None`.
-pub struct Explanation {
-    /// The source, opened.
-    pub source: Box<dyn Source>,
-    /// What it begins with.
-    pub look: Look,
-    /// The route and its reason.
-    pub plan: Plan,
-    /// What the image's tables say.
-    pub inspection: Inspection,
-    /// What the target is.
-    pub target: Kind,
-    /// What the target can take.
-    pub room: u64,
-    /// What would be fetched.
-    pub fetch: Option<u64>,
-    /// What would be written at most; zeros inside it are left out.
-    pub write: Option<u64>,
-}
-
-/// Opens what `location` names.
-///
-/// # Errors
-/// It cannot be had.
-pub fn open(location: &Location, http: &HttpOptions, cancel: &Cancel) -> Result<Box<dyn Source>, Failure> {
-    Ok(match location {
-        Location::Http { url, credentials } => {
-            let mut options = http.clone();
-            options.credentials = options.credentials.or_else(|| credentials.clone());
-            Box::new(HttpSource::connect(url.clone(), options, cancel.clone())?)
-        }
-        Location::File(path) => Box::new(FileSource::open_path(path, cancel.clone())?),
-        Location::Stdin => Box::new(StdinSource::new(cancel.clone())?),
-        Location::Blank(size) => Box::new(BlankSource::new(*size)),
-    })
+/// An image to look at.
+#[derive(Clone, Debug)]
+pub struct Inspect {
+    /// Where the image comes from.
+    pub location: Location,
+    /// How to speak HTTP, if the source is a server.
+    pub http: HttpOptions,
+    /// Format to believe instead of the first bytes.
+    pub format: Option<Format>,
 }
 
 impl Import {
@@ -117,14 +89,9 @@ impl Import {
     /// # Errors
     /// Whatever stops it; the same import run again goes on from what was made durable, where the source allows.
     pub fn run(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
-        match self.attempt(cancel, progress) {
-            Err(failure) if failure.code() == Code::SourceChanged && self.can_be_opened_again() => {
-                progress.troubled(&failure);
-                let mut report = self.attempt(cancel, progress)?;
-                report.warnings.push(format!("The source was replaced meanwhile ({failure}); started over."));
-                Ok(report)
-            }
-            outcome => outcome,
+        match split::run(&self.location, &self.http, Work::Import(self.wanted()?), cancel, progress)? {
+            Outcome::Imported(report) => Ok(*report),
+            other => Err(another(&other)),
         }
     }
 
@@ -133,40 +100,15 @@ impl Import {
     /// # Errors
     /// As [`run`](Self::run), as far as it can be known without writing.
     pub fn explain(&self, cancel: &Cancel) -> Result<Explanation, Failure> {
-        let source = open(&self.location, &self.http, cancel)?;
-        let look = Look::at(&*source, self.format, self.decompress)?;
-        let plan = self.transfer(&*source, cancel, &Progress::default())?.plan(&look)?;
-        let inspection = inspect(&*source, &look)?;
-        let (target, room) = target::check(self.target.clone(), inspection.virtual_size)?;
-        let fetch = match (plan.route, inspection.allocation) {
-            (Route::Mapped, Some(allocation)) => Some(allocation.host + allocation.tables),
-            _ => source.len(),
-        };
-        let write = match (self.target.preallocation, inspection.allocation) {
-            (Preallocation::None, Some(allocation)) => Some(allocation.guest),
-            _ => inspection.virtual_size,
-        };
-        Ok(Explanation { source, look, plan, inspection, target, room, fetch, write })
+        let work = Work::Explain(self.wanted()?);
+        match split::run(&self.location, &self.http, work, cancel, &Progress::default())? {
+            Outcome::Explained(explanation) => Ok(*explanation),
+            other => Err(another(&other)),
+        }
     }
 
-    fn can_be_opened_again(&self) -> bool {
-        !matches!(self.location, Location::Stdin)
-    }
-
-    fn attempt(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
-        let http = HttpOptions { progress: progress.clone(), ..self.http.clone() };
-        let source = open(&self.location, &http, cancel)?;
-        self.transfer(&*source, cancel, progress)?.run()
-    }
-
-    fn transfer<'a>(
-        &self,
-        source: &'a dyn Source,
-        cancel: &'a Cancel,
-        progress: &'a Progress,
-    ) -> Result<Transfer<'a>, Failure> {
-        Ok(Transfer {
-            source,
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        Ok(Wanted {
             target: Options { size: self.size()?, ..self.target.clone() },
             format: self.format,
             decompress: self.decompress,
@@ -174,8 +116,6 @@ impl Import {
             accept_unknown_end: self.accept_unknown_end,
             rate: self.rate,
             volume: volume::identity(&self.target.path),
-            cancel,
-            progress,
         })
     }
 
@@ -186,4 +126,25 @@ impl Import {
         let available = self.target.size.map_or(free, |size| size.min(free));
         Ok(Some(overhead.usable(available)))
     }
+}
+
+impl Inspect {
+    /// What the image is, without reading its data.
+    ///
+    /// # Errors
+    /// The source cannot be read, or the image is refused.
+    pub fn run(&self, cancel: &Cancel) -> Result<Inspection, Failure> {
+        if matches!(self.location, Location::Blank(_)) {
+            return Err(Failure::new(Code::Usage, "an empty disk has nothing to inspect"));
+        }
+        let work = Work::Inspect { format: self.format };
+        match split::run(&self.location, &self.http, work, cancel, &Progress::default())? {
+            Outcome::Inspected(inspection) => Ok(*inspection),
+            other => Err(another(&other)),
+        }
+    }
+}
+
+fn another(outcome: &Outcome) -> Failure {
+    Failure::new(Code::Internal, format!("the decoding process did something else: {outcome:?}"))
 }

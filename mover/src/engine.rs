@@ -97,7 +97,7 @@ impl Engine<'_> {
         std::thread::scope(|scope| {
             let (work, to_do) = crossbeam_channel::unbounded();
             let (closing, closed) = crossbeam_channel::unbounded();
-            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            for _ in 0..crate::cores::cores() {
                 let (to_do, closing) = (to_do.clone(), closing.clone());
                 scope.spawn(move || {
                     Worker::new(volume, self.stop, closing, self.source.name(), max_encoded).run(&to_do);

@@ -5,6 +5,9 @@ use std::fmt;
 use contract::{Code, Failure};
 use formats::probe::{Compression, Format};
 
+use crate::look::Look;
+use crate::source::Source;
+
 /// A way from source to target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -51,6 +54,22 @@ pub struct Facts {
     pub format: Format,
     /// A digest is to be verified.
     pub has_checksum: bool,
+}
+
+impl Facts {
+    /// What `source` and its first bytes show.
+    #[must_use]
+    pub fn of(source: &dyn Source, look: &Look, has_checksum: bool, accept_unknown_end: bool) -> Self {
+        Self {
+            has_ranges: source.has_ranges(),
+            len: source.len(),
+            end_is_known: source.end_is_known(),
+            accept_unknown_end,
+            compression: look.compression,
+            format: look.format,
+            has_checksum,
+        }
+    }
 }
 
 /// A decision and its reason.

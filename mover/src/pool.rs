@@ -1,77 +1,66 @@
-//! Reusable buffers in one shared-memory file.
+//! Reusable buffers in shared memory.
 //!
-//! A memfd, so that a fetching process can fill a slot that a decoding process reads: what then crosses between them is
-//! the slot's index and a length, never the bytes. The number of slots bounds the memory of everything in flight, and
-//! waiting for a free one is the back-pressure that reaches down to the socket.
+//! Shared, so that a fetching process can fill a slot that a decoding process reads. The number of slots bounds the memory
+//! of everything in flight, and waiting for a free one is the back-pressure that reaches down to the socket.
 
-#![expect(unsafe_code, reason = "a shared mapping is lent out in disjoint slots; each block says why it is sound")]
+#![expect(unsafe_code, reason = "shared memory is lent out in disjoint slots; each block says why it is sound")]
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use contract::{Code, Failure};
+use contract::Failure;
 use crossbeam_channel::{Receiver, Sender, select};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::shared::SharedMemory;
 use crate::stop::Stop;
 
 /// A fixed number of equal slots.
 #[derive(Clone)]
 pub(crate) struct Pool {
-    memory: Arc<Memory>,
+    slots: Arc<Slots>,
     /// One for every index in the free list.
     available: Receiver<()>,
 }
 
-struct Memory {
-    base: *mut u8,
-    slot_size: usize,
-    slots: usize,
+struct Slots {
+    memory: Arc<SharedMemory>,
+    size: usize,
+    count: usize,
     /// The slot given back last is lent out first: its bytes are still in a core's cache.
     free: Mutex<Vec<usize>>,
     give_back: Sender<()>,
 }
 
-// SAFETY: `base` points to a mapping that lives as long as `Memory`; access goes through `Slot`s, each of which owns one
-// index exclusively (an index is either in the free list or in exactly one `Slot`).
-unsafe impl Send for Memory {}
-// SAFETY: as above; `Memory` itself hands out nothing.
-unsafe impl Sync for Memory {}
-
 impl Pool {
-    /// Maps `slots` slots of `slot_size` bytes each; pages cost memory once they are touched.
+    /// Makes `count` slots of `size` bytes each; pages cost memory once they are touched.
     ///
     /// # Errors
     /// The kernel refuses the memory.
-    pub(crate) fn new(slots: usize, slot_size: usize) -> Result<Self, Failure> {
-        let refused = |error| Failure::new(Code::Internal, format!("cannot map the buffer pool: {error}"));
-        let bytes = slots * slot_size;
-        let file = memfd_create("gantry-pool", MemfdFlags::CLOEXEC).map_err(refused)?;
-        ftruncate(&file, bytes as u64).map_err(refused)?;
-        // SAFETY: a fresh mapping at an address of the kernel's choice aliases nothing.
-        let base = unsafe {
-            mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)
-        }
-        .map_err(refused)?;
-        let (give_back, available) = crossbeam_channel::bounded(slots);
-        for _ in 0..slots {
+    pub(crate) fn new(count: usize, size: usize) -> Result<Self, Failure> {
+        let memory = Arc::new(SharedMemory::new(count * size)?);
+        let (give_back, available) = crossbeam_channel::bounded(count);
+        for _ in 0..count {
             give_back.send(()).expect("the channel has room for every slot");
         }
-        let free = Mutex::new((0..slots).collect());
-        Ok(Self { memory: Arc::new(Memory { base: base.cast(), slot_size, slots, free, give_back }), available })
+        let free = Mutex::new((0..count).collect());
+        Ok(Self { slots: Arc::new(Slots { memory, size, count, free, give_back }), available })
+    }
+
+    /// The memory that all slots are in.
+    pub(crate) fn memory(&self) -> &Arc<SharedMemory> {
+        &self.slots.memory
     }
 
     /// Bytes one slot holds.
     #[must_use]
     pub(crate) fn slot_size(&self) -> usize {
-        self.memory.slot_size
+        self.slots.size
     }
 
     /// How many slots there are.
     #[must_use]
     pub(crate) fn slots(&self) -> usize {
-        self.memory.slots
+        self.slots.count
     }
 
     /// Waits for a free slot.
@@ -81,32 +70,24 @@ impl Pool {
     pub(crate) fn take(&self, stop: &Stop) -> Result<Slot, Failure> {
         select! {
             recv(self.available) -> token => {
-                token.expect("the memory holds a sender as long as the pool lives");
-                let index = self.memory.free().pop().expect("a slot is in the free list before its token is sent");
-                Ok(Slot { memory: Arc::clone(&self.memory), index, len: 0 })
+                token.expect("the slots hold a sender as long as the pool lives");
+                let index = self.slots.free().pop().expect("a slot is in the free list before its token is sent");
+                Ok(Slot { slots: Arc::clone(&self.slots), index, len: 0 })
             }
             recv(stop.tripped()) -> _ => Err(stop.reason()),
         }
     }
 }
 
-impl Memory {
+impl Slots {
     fn free(&self) -> MutexGuard<'_, Vec<usize>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made with this length, and no slot outlives the last `Arc<Memory>`.
-        let unmapped = unsafe { munmap(self.base.cast(), self.slots * self.slot_size) };
-        debug_assert!(unmapped.is_ok(), "the pool's mapping is unmapped once");
-    }
-}
-
 /// One buffer of the pool, given back when dropped. Dereferences to its first [`len`](Self::set_len) bytes.
 pub(crate) struct Slot {
-    memory: Arc<Memory>,
+    slots: Arc<Slots>,
     index: usize,
     len: usize,
 }
@@ -117,19 +98,18 @@ impl Slot {
     /// # Panics
     /// If `len` is above the slot size, which is a defect of the caller.
     pub(crate) fn set_len(&mut self, len: usize) {
-        assert!(len <= self.memory.slot_size, "a slot holds {} bytes, not {len}", self.memory.slot_size);
+        assert!(len <= self.slots.size, "a slot holds {} bytes, not {len}", self.slots.size);
         self.len = len;
     }
 
     /// Bytes the slot could hold.
     #[must_use]
     pub(crate) fn capacity(&self) -> usize {
-        self.memory.slot_size
+        self.slots.size
     }
 
     fn start(&self) -> *mut u8 {
-        // SAFETY: `index` is below `slots`, so the offset stays inside the mapping.
-        unsafe { self.memory.base.add(self.index * self.memory.slot_size) }
+        self.slots.memory.start(self.index * self.slots.size)
     }
 }
 
@@ -137,7 +117,7 @@ impl Deref for Slot {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the slot owns its index, `len` is at most the slot size, and mapped memory is initialised (zeros).
+        // SAFETY: the slot owns its index (which is in the free list or in exactly one slot), `len` is at most the slot size, and mapped memory is initialised (zeros).
         unsafe { std::slice::from_raw_parts(self.start(), self.len) }
     }
 }
@@ -151,14 +131,16 @@ impl DerefMut for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.memory.free().push(self.index);
+        self.slots.free().push(self.index);
         // The channel has room for every slot; without a receiver left nobody needs the slot any more.
-        let _ = self.memory.give_back.send(());
+        let _ = self.slots.give_back.send(());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use contract::Code;
+
     use super::*;
 
     #[test]

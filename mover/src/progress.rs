@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::Failure;
+use serde::{Deserialize, Serialize};
 
 /// What a transfer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,18 @@ pub struct Counters {
     trouble: Mutex<Option<Failure>>,
 }
 
+/// The counters at one moment, as one process tells them another.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    step: u8,
+    attempt: u32,
+    total: u64,
+    at: u64,
+    fetched: u64,
+    written: u64,
+    trouble: Option<Failure>,
+}
+
 impl Deref for Progress {
     type Target = Counters;
 
@@ -82,6 +95,34 @@ impl Counters {
     /// Says how far it is; never goes back.
     pub fn reach(&self, at: u64) {
         self.at.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// What to tell the process that shows the progress. A trouble is told once.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Snapshot {
+            step: self.step.load(Ordering::Relaxed),
+            attempt: self.attempt.load(Ordering::Relaxed),
+            total: load(&self.total),
+            at: load(&self.at),
+            fetched: load(&self.fetched),
+            written: load(&self.written),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
+    }
+
+    /// Takes over what another process told.
+    pub fn follow(&self, told: &Snapshot) {
+        let Snapshot { step, attempt, total, at, fetched, written, trouble } = told;
+        self.step.store(*step, Ordering::Relaxed);
+        self.attempt.store(*attempt, Ordering::Relaxed);
+        for (counter, value) in
+            [(&self.total, total), (&self.at, at), (&self.fetched, fetched), (&self.written, written)]
+        {
+            counter.store(*value, Ordering::Relaxed);
+        }
+        trouble.iter().for_each(|failure| self.troubled(failure));
     }
 
     /// Says what went wrong and is tried again.

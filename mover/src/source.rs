@@ -4,8 +4,11 @@
 //! never sees a format, a target or another source's credentials, and can live in a process of its own.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use contract::Failure;
+
+use crate::shared::SharedMemory;
 
 /// Bytes of one range, in order.
 pub trait Reader: Send {
@@ -76,6 +79,14 @@ pub trait Source: Send + Sync {
     /// What a careful user should know about this source (weak transport, missing length ...), in full sentences.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Says in which memory most buffers of its readers will be; a source in another process has it map that memory.
+    ///
+    /// # Errors
+    /// It cannot be mapped.
+    fn share(&self, _memory: &Arc<SharedMemory>) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Opens a reader over `range`. A source without ranges takes only a range that begins at 0, and only once.

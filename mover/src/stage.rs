@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use contract::StageReport;
+use contract::{StageReport, Word};
 
 /// Time spent in one stage, summed over its threads.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Stage {
     fn report(&self, name: &'static str) -> StageReport {
         let seconds = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Relaxed)).as_secs_f64();
         StageReport {
-            name,
+            name: name.into(),
             threads: self.threads.load(Ordering::Relaxed),
             busy: seconds(&self.busy),
             waiting: seconds(&self.waiting),
@@ -81,9 +81,9 @@ impl Stages {
 
     /// The stage whose threads were busy for the largest share of their time.
     #[must_use]
-    pub(crate) fn bottleneck(&self) -> &'static str {
+    pub(crate) fn bottleneck(&self) -> Word {
         let share = |stage: &StageReport| stage.busy / stage.threads.max(1) as f64;
         let busiest = self.report().into_iter().max_by(|a, b| share(a).total_cmp(&share(b)));
-        busiest.map_or("none", |stage| stage.name)
+        busiest.map_or("none".into(), |stage| stage.name)
     }
 }

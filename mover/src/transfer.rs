@@ -27,7 +27,7 @@ use crate::route::{Flow, Flowed, Hashed, Hashing, MAX_DISK, Spill, Start, hashed
 use crate::source::Source;
 use crate::stage::Stages;
 use crate::stop::Stop;
-use crate::target::{self, Options, Target};
+use crate::target::{Options, Target};
 use crate::tracker::{Done, Tracker};
 use crate::verified::Verified;
 use crate::volume::{Checkpoints, Keeper, Order, Volume};
@@ -42,8 +42,8 @@ const SLOT: usize = 512 << 10;
 pub struct Transfer<'a> {
     /// Where the image comes from.
     pub source: &'a dyn Source,
-    /// Where the disk goes.
-    pub target: Options,
+    /// Where the disk goes, opened.
+    pub target: &'a dyn Target,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
     /// Undo a compression around the image, if there is one.
@@ -84,7 +84,7 @@ struct Run<'a> {
 struct Attempt<'a> {
     transfer: &'a Transfer<'a>,
     plan: Plan,
-    target: Box<dyn Target>,
+    target: &'a dyn Target,
     journal: Journal,
     earlier: Option<Record>,
     stages: Stages,
@@ -96,15 +96,14 @@ impl Transfer<'_> {
     /// Runs one attempt.
     ///
     /// # Errors
-    /// Whatever stops it. After a failure of the source's content nothing is left; after any other what was durable is
-    /// kept for the next attempt.
+    /// Whatever stops it; what that makes of what was written is for [`conclude`] to say.
     pub fn run(&self) -> Result<ImportReport, Failure> {
         let started = Instant::now();
         self.progress.enter(Step::Opening);
         let look = Look::at(self.source, self.format, self.decompress)?;
-        let plan = self.plan(&look)?;
-        let target = target::open(self.target.clone())?;
-        let (journal, earlier) = Journal::open(self.identity(&look, plan.route), &*target)?;
+        let plan = plan(&Facts::of(self.source, &look, self.checksum.is_some(), self.accept_unknown_end))?;
+        let target = self.target;
+        let (journal, earlier) = Journal::open(self.identity(&look, plan.route), target)?;
         let mut warnings = self.warnings();
         let earlier = match earlier {
             Earlier::Believed(record) => Some(record),
@@ -117,24 +116,7 @@ impl Transfer<'_> {
         self.progress.attempt.store(journal.attempt, Ordering::Relaxed);
         let stages = Stages::default();
         let mut attempt = Attempt { transfer: self, plan, target, journal, earlier, stages, warnings, started };
-        let report = attempt.run(look);
-        report.map_err(|failure| if leaves_nothing(&failure) { attempt.discard(failure) } else { failure })
-    }
-
-    /// What would happen, without doing it.
-    ///
-    /// # Errors
-    /// As [`run`](Self::run), as far as it can be known.
-    pub fn plan(&self, look: &Look) -> Result<Plan, Failure> {
-        plan(&Facts {
-            has_ranges: self.source.has_ranges(),
-            len: self.source.len(),
-            end_is_known: self.source.end_is_known(),
-            accept_unknown_end: self.accept_unknown_end,
-            compression: look.compression,
-            format: look.format,
-            has_checksum: self.checksum.is_some(),
-        })
+        attempt.run(look)
     }
 
     /// What a careful user should know before anything is moved.
@@ -157,8 +139,8 @@ impl Transfer<'_> {
     fn identity(&self, look: &Look, route: Route) -> Identity {
         let mut hasher = blake3::Hasher::new();
         let checksum = self.checksum.as_ref().map(ToString::to_string);
-        let (compression, size) = (look.compression.map_or("none", Compression::name), self.target.size);
-        let prealloc = self.target.preallocation.name();
+        let Options { size, preallocation, .. } = self.target.options();
+        let (compression, prealloc) = (look.compression.map_or("none", Compression::name), preallocation.name());
         hasher.update(format!("{route} {} {compression} {checksum:?} {size:?} {prealloc}", look.format).as_bytes());
         match (self.source.identity(), self.volume) {
             (Some(source), Some(volume)) => {
@@ -170,6 +152,20 @@ impl Transfer<'_> {
                 hasher.update(&now.as_nanos().to_le_bytes()).update(&std::process::id().to_le_bytes());
                 Identity { volume: volume.unwrap_or_default(), plan: hasher.finalize().into() }
             }
+        }
+    }
+}
+
+/// Ends an import that failed. After a failure of the source's content nothing is left; after any other what was durable
+/// is kept for the next attempt.
+#[must_use]
+pub fn conclude(target: &dyn Target, failure: Failure) -> Failure {
+    let removed = if leaves_nothing(&failure) { target.discard() } else { target.leave() };
+    match removed {
+        Ok(()) => failure,
+        Err(second) => {
+            let what = format!("{failure}; what was written could not be removed: {second}");
+            Failure::new(failure.code(), what).remedy(failure.what_to_do())
         }
     }
 }
@@ -190,11 +186,11 @@ impl Attempt<'_> {
         let total = progress.total.load(Ordering::Relaxed);
         let checksum = self.transfer.checksum.as_ref().zip(checked);
         Ok(ImportReport {
-            schema: SCHEMA,
+            schema: SCHEMA.into(),
             target: self.target.path().display().to_string(),
-            format: format.name(),
-            compression: compression.map(Compression::name),
-            route: self.plan.route.name(),
+            format: format.name().into(),
+            compression: compression.map(|compression| compression.name().into()),
+            route: self.plan.route.name().into(),
             virtual_size,
             fingerprint: fingerprint.to_string(),
             attempt: self.journal.attempt,
@@ -207,17 +203,6 @@ impl Attempt<'_> {
             stages: self.stages.report(),
             warnings: std::mem::take(&mut self.warnings),
         })
-    }
-
-    /// Removes what was written, and says so if that fails too.
-    fn discard(&self, failure: Failure) -> Failure {
-        match self.target.discard() {
-            Ok(()) => failure,
-            Err(second) => {
-                let what = format!("{failure}; what was written could not be removed: {second}");
-                Failure::new(failure.code(), what).remedy(failure.what_to_do())
-            }
-        }
     }
 
     /// Moves the data; everything is on the target afterwards, and durable up to the last record.
@@ -313,10 +298,7 @@ impl Attempt<'_> {
             slot_for(stream.max_encoded()).max((stream.hold_back() + 3 * SLOT).next_multiple_of(SLOT).max(4 * SLOT));
         let checkpoints = Checkpoints::from(from);
         let can_be_taken_up = look.compression.is_some() && source.has_ranges() && stream.skip_to(start.position);
-        let spill = match self.target.scratch().filter(|_| stream.keep()) {
-            Some(directory) => Some(Spill::create(directory)?),
-            None => None,
-        };
+        let spill = self.target.scratch().filter(|_| stream.keep()).map(Spill::new).transpose()?;
         let flow = Flow {
             spill,
             decoder: look.decoder(source, start.host)?,
@@ -347,7 +329,7 @@ impl Attempt<'_> {
         let beginning = (Start::at_beginning(algorithm), Checkpoint::default());
         let moving = self.earlier.as_ref().filter(|record| record.phase == Phase::Moving && record.checkpoint.host > 0);
         let Some(from) = moving.map(|record| record.checkpoint.clone()) else { return Ok(beginning) };
-        if let Some(start) = Start::taken_up(&from, algorithm, (*source, look), stream, &*self.target)? {
+        if let Some(start) = Start::taken_up(&from, algorithm, (*source, look), stream, self.target)? {
             return Ok((start, from));
         }
         stream.skip_to(0);
@@ -371,10 +353,10 @@ impl Attempt<'_> {
         let progress = self.transfer.progress;
         if self.earlier.is_none() {
             progress.enter(Step::Preparing);
-            self.journal.begin(&*self.target)?;
+            self.journal.begin(self.target)?;
             self.target.prepare(image, self.transfer.cancel, &mut self.warnings)?;
             self.target.sync()?;
-            self.journal.store(&*self.target, Phase::Moving, &Done::default(), &Checkpoint::default())?;
+            self.journal.store(self.target, Phase::Moving, &Done::default(), &Checkpoint::default())?;
         }
         progress.enter(Step::Moving);
         Ok(())
@@ -392,9 +374,10 @@ impl Attempt<'_> {
         let nothing = Done::default();
         let earlier = self.earlier.as_ref().map_or(&nothing, |record| &record.done);
         let tracker = Tracker::resume(earlier);
-        let (stop, target, stages) = (Stop::new(), &*self.target, &self.stages);
+        let (stop, target, stages) = (Stop::new(), self.target, &self.stages);
         let (due, to_record) = crossbeam_channel::bounded(1);
         let pool = Pool::new((POOL / slot).max(4), slot)?;
+        source.share(pool.memory())?;
         let limiter = Limiter::new(rate);
         let engine = Engine { source, pool, stop: &stop, cancel, stages, limiter, progress };
         let keeper = Keeper { journal: &self.journal, target, tracker: &tracker, checkpoints, stages };
@@ -455,14 +438,14 @@ impl Attempt<'_> {
 
     fn commit(&self, fingerprint: &Builder, checked: Option<Checked>) -> Result<Fingerprint, Failure> {
         self.transfer.progress.enter(Step::Finishing);
-        let fingerprint = fingerprint.finish(&*self.target)?;
+        let fingerprint = fingerprint.finish(self.target)?;
         if self.finished().is_some_and(|finished| finished.root != fingerprint.root) {
             let what = "the source gave other bytes than before the interruption";
             return Err(Failure::new(Code::SourceChanged, what).at(self.transfer.source.name()));
         }
         let done = Done { watermark: u64::MAX, ..Done::default() };
         let checkpoint = Finished { root: fingerprint.root, checked }.checkpoint();
-        self.target.commit(&mut || self.journal.store(&*self.target, Phase::Finishing, &done, &checkpoint))?;
+        self.target.commit(&mut || self.journal.store(self.target, Phase::Finishing, &done, &checkpoint))?;
         Ok(fingerprint)
     }
 }

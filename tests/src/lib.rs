@@ -1,11 +1,12 @@
 //! What the end-to-end tests share: running the real `gantry`, and reading what it says.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fixtures::family;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The binary under test: `GANTRY_BIN`, set by `cargo xtask test`.
@@ -57,33 +58,60 @@ impl Import {
         command
     }
 
-    /// Runs it until its main thread makes system call `call` for the `number`th time, and kills it there. Returns false if
-    /// it ended before.
+    /// Runs it until the main thread of its decoding process makes system call `call` for the `number`th time, and kills that
+    /// process there. Returns false if it ended before.
     ///
-    /// The main thread prepares the target and finishes it, so this reaches every step of either.
+    /// That thread prepares the target and finishes it, so this reaches every step of either.
     ///
     /// # Errors
     /// strace does not run, or the import fails by itself.
     pub fn killed_at(&self, call: &str, number: u32) -> Result<bool> {
-        let import = self.command();
+        let (import, decoding) = self.halted()?;
+        let decoding_id = decoding.as_raw_nonzero().to_string();
         let mut command = Command::new("strace");
-        command.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
-        command.arg(format!("inject={call}:signal=KILL:when={number}"));
-        command.arg(import.get_program()).args(import.get_args());
-        for (name, value) in import.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
+        command.args(["-qq", "-o", "/dev/null", "-p", &decoding_id, "-e", &format!("trace={call}"), "-e"]);
+        let mut strace = command.arg(format!("inject={call}:signal=KILL:when={number}")).spawn()?;
+        let status = format!("/proc/{decoding_id}/status");
+        while std::fs::read_to_string(&status)?.contains("TracerPid:\t0\n") {
+            ensure!(strace.try_wait()?.is_none(), "strace cannot attach");
         }
-        let output = command.output()?;
-        // strace ends as the program did.
-        let killed = output.status.signal() == Some(9);
+        kill_process(decoding, Signal::CONT)?;
+        let output = import.wait_with_output()?;
+        strace.wait()?;
+        let killed = !output.status.success() && failed(&output)?.1 == "internal";
         ensure!(killed || output.status.success(), "{self:?}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(killed)
     }
 
-    /// Starts it, kills it as soon as `now` holds, and returns whether it was still running then.
+    /// Starts it, and stops its decoding process before that has opened anything.
+    fn halted(&self) -> Result<(Child, Pid)> {
+        loop {
+            let mut import = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            let decoding = loop {
+                if let Ok(decoding) = decoding_process(import.id()) {
+                    break decoding;
+                }
+                ensure!(import.try_wait()?.is_none(), "{self:?} started no process that decodes");
+            };
+            let id = i32::try_from(decoding).ok().and_then(Pid::from_raw).context("a process has a number")?;
+            kill_process(id, Signal::STOP)?;
+            while !std::fs::read_to_string(format!("/proc/{decoding}/stat"))?.contains(") T ") {}
+            let open = std::fs::read_dir(format!("/proc/{decoding}/fd"))?.flatten();
+            let is_late = open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| {
+                let file = file.to_string_lossy().into_owned();
+                file.contains(".gantry-") || Path::new(&file) == self.target
+            });
+            if !is_late {
+                return Ok((import, id));
+            }
+            import.kill()?;
+            import.wait()?;
+            while family::is_alive(decoding) {}
+        }
+    }
+
+    /// Starts it, kills it as soon as `now` holds, and returns whether it was still running then. Returns when both its
+    /// processes are gone.
     ///
     /// # Errors
     /// It does not start.
@@ -93,8 +121,10 @@ impl Import {
             std::thread::sleep(Duration::from_millis(1));
         }
         let running = child.try_wait()?.is_none();
+        let decoding = decoding_process(child.id());
         child.kill()?;
         child.wait()?;
+        while decoding.as_ref().is_ok_and(|decoding| family::is_alive(*decoding)) {}
         Ok(running)
     }
 
@@ -115,6 +145,14 @@ impl Import {
     pub fn fail(&self) -> Result<(i32, String)> {
         failed(&self.command().output()?)
     }
+}
+
+/// The process that decodes for the import `pid`.
+///
+/// # Errors
+/// There is none.
+pub fn decoding_process(pid: u32) -> Result<u32> {
+    family::descendant_with(pid, "decoding-process")
 }
 
 /// The JSON document a run printed last.

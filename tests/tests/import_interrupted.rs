@@ -127,7 +127,7 @@ fn a_file_whose_import_is_killed_at_any_step_of_its_beginning_or_its_end_has_no_
     let images = Images::new(6 * MIB)?;
     let target = images.target();
     for import in images.imports(&target)? {
-        for call in ["pwrite64", "fdatasync", "fsync", "ftruncate", "renameat2", "unlink"] {
+        for call in ["pwrite64", "fdatasync", "fsync", "ftruncate", "renameat2", "unlinkat"] {
             for number in 1.. {
                 let killed = import.killed_at(call, number)?;
                 if target.exists() {

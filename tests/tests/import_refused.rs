@@ -118,11 +118,12 @@ fn a_source_that_cannot_be_read_leaves_an_import_that_goes_on() -> Result<()> {
 #[test]
 fn a_second_import_keeps_away_while_the_first_one_runs() -> Result<()> {
     let folder = TempDir::new()?;
+    // Longer than a second import waits for the lock of one that may be ending.
     let disk = raw::dense(&folder.path().join("disk.raw"), 16 * MIB, 3)?;
     let device = LoopDevice::filled(16 * MIB)?;
     for target in [folder.path().join("disk.img"), device.path().to_owned()] {
         let import = import(&disk, &target, &folder);
-        let mut first = import.clone().with("--rate-limit=16M").command().stdout(Stdio::null()).spawn()?;
+        let mut first = import.clone().with("--rate-limit=3M").command().stdout(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(import.fail()?, (6, "target-busy".to_owned()));
         assert!(first.wait()?.success());

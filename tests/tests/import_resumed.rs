@@ -160,7 +160,7 @@ fn a_journal_without_its_data_is_not_believed() -> Result<()> {
 
     // The same by a kill: the disk has its name, the journal is still there, and the user removes the disk.
     std::fs::remove_file(&target)?;
-    assert!(import.clone().with("--rate-limit=40M").killed_at("unlink", 1)?);
+    assert!(import.clone().with("--rate-limit=40M").killed_at("unlinkat", 1)?);
     assert!(target.exists() && watermark(&journal) > 0);
     std::fs::remove_file(&target)?;
     assert_eq!(number(&import.succeed()?, "resumed"), 0);

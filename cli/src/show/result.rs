@@ -1,13 +1,6 @@
 //! Results in words and in JSON.
 
-use contract::{ArchiveReport, Checked, Failure, ImportReport, SCHEMA};
-use formats::probe::Compression;
-use formats::qcow2::Facts;
-use importer::import::Explanation;
-use mover::inspect::Inspection;
-use mover::look::Look;
-use mover::source::Source;
-use serde_json::{Value, json};
+use contract::{ArchiveReport, Checked, Explanation, Failure, ImportReport, Inspection, Qcow2, Word};
 
 use super::{bytes, line};
 
@@ -67,144 +60,61 @@ pub(crate) fn archive_report(report: &ArchiveReport, as_json: bool) -> Result<()
 /// # Errors
 /// Standard output cannot be written.
 pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Failure> {
-    let Explanation { source, look, plan, inspection, target, room, fetch, write } = found;
-    let compression = look.compression.map(Compression::name);
-    let mut warnings = source.warnings();
-    if let Some(write) = write.filter(|write| write > room) {
-        warnings.push(format!("The disk may need {}, and the target can take {}.", bytes(write), bytes(*room)));
-    }
     if as_json {
-        return super::json(&json!({
-            "schema": SCHEMA,
-            "source": source.name(),
-            "length": source.len(),
-            "access": source.access(),
-            "format": look.format.name(),
-            "compression": compression,
-            "virtualSize": inspection.virtual_size,
-            "route": plan.route.name(),
-            "because": plan.because,
-            "connections": source.parallelism(),
-            "fetch": fetch,
-            "write": write,
-            "target": target.name(),
-            "room": room,
-            "resumable": source.identity().is_some(),
-            "warnings": warnings,
-        }));
+        return super::json(found);
     }
     let size = |size: Option<u64>| size.map_or("unknown until it is decoded".to_owned(), bytes);
-    line(&format!("source      {} ({})", source.name(), source.len().map_or("unknown length".to_owned(), bytes)))?;
-    source.access().iter().try_for_each(|access| line(&format!("access      {access}")))?;
+    line(&format!("source      {} ({})", found.source, found.length.map_or("unknown length".to_owned(), bytes)))?;
+    found.access.iter().try_for_each(|access| line(&format!("access      {access}")))?;
     line(&format!(
-        "format      {}{}, disk of {}",
-        look.format,
-        compression.map(|name| format!(" inside {name}")).unwrap_or_default(),
-        size(inspection.virtual_size)
+        "format      {}, disk of {}",
+        format(&found.format, found.compression.as_ref()),
+        size(found.virtual_size)
     ))?;
-    line(&format!("route       {}: {}", plan.route, plan.because))?;
-    line(&format!("fetch       {}, connections: {}", size(*fetch), source.parallelism()))?;
-    line(&format!("write       {} at most, zeros are left out", size(*write)))?;
-    line(&format!("target      {}, can take {}", target.name(), bytes(*room)))?;
-    let resumable =
-        if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
+    line(&format!("route       {}: {}", found.route, found.because))?;
+    line(&format!("fetch       {}, connections: {}", size(found.fetch), found.connections))?;
+    line(&format!("write       {} at most, zeros are left out", size(found.write)))?;
+    line(&format!("target      {}, can take {}", found.target, bytes(found.room)))?;
+    let resumable = if found.resumable { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
-    warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
+    found.warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 
 /// Prints what an image is.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn inspection(source: &dyn Source, look: &Look, found: &Inspection, as_json: bool) -> Result<(), Failure> {
-    let compression = look.compression.map(Compression::name);
-    let risks = risks(source, found);
+pub(crate) fn inspection(found: &Inspection, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        return super::json(&json!({
-            "schema": SCHEMA,
-            "source": source.name(),
-            "format": look.format.name(),
-            "compression": compression,
-            "fileLength": source.len(),
-            "virtualSize": found.virtual_size,
-            "allocated": found.allocation.map(|allocation| allocation.guest),
-            "stored": found.allocation.map(|allocation| allocation.host),
-            "compressed": found.allocation.map(|allocation| allocation.encoded),
-            "qcow2": found.qcow2.as_ref().map(qcow2),
-            "risks": risks,
-        }));
+        return super::json(found);
     }
-    line(&format!("source        {}", source.name()))?;
-    line(&format!(
-        "format        {}{}",
-        look.format,
-        compression.map(|name| format!(" inside {name}")).unwrap_or_default()
-    ))?;
     let size = |size: Option<u64>| size.map_or("unknown".to_owned(), |size| format!("{} ({size} bytes)", bytes(size)));
-    line(&format!("file length   {}", size(source.len())))?;
+    line(&format!("source        {}", found.source))?;
+    line(&format!("format        {}", format(&found.format, found.compression.as_ref())))?;
+    line(&format!("file length   {}", size(found.file_length)))?;
     line(&format!("virtual size  {}", size(found.virtual_size)))?;
-    if let Some(allocation) = found.allocation {
-        line(&format!("allocated     {}", size(Some(allocation.guest))))?;
-        line(&format!("stored in     {}", size(Some(allocation.host))))?;
-        if allocation.encoded > 0 {
-            line(&format!("compressed    {}", size(Some(allocation.encoded))))?;
+    for (name, bytes) in
+        [("allocated ", found.allocated), ("stored in ", found.stored), ("compressed", found.compressed)]
+    {
+        if bytes.is_some_and(|bytes| bytes > 0 || name != "compressed") {
+            line(&format!("{name}    {}", size(bytes)))?;
         }
     }
-    if let Some(facts) = &found.qcow2 {
-        features(facts).iter().try_for_each(|feature| line(&format!("feature       {feature}")))?;
-    }
-    risks.iter().try_for_each(|risk| line(&format!("risk          {risk}")))
+    let features = found.qcow2.as_ref().map(features).unwrap_or_default();
+    features.iter().try_for_each(|feature| line(&format!("feature       {feature}")))?;
+    found.risks.iter().try_for_each(|risk| line(&format!("risk          {risk}")))
 }
 
-fn qcow2(facts: &Facts) -> Value {
-    json!({
-        "version": facts.version,
-        "clusterSize": facts.cluster_size,
-        "compressionType": compression_type(facts),
-        "extendedL2": facts.extended_l2,
-        "lazyRefcounts": facts.lazy_refcounts,
-        "dirty": facts.dirty,
-        "corrupt": facts.corrupt,
-        "refcountBits": facts.refcount_bits,
-        "snapshots": facts.snapshots,
-        "bitmaps": facts.bitmaps,
-    })
+fn format(format: &str, compression: Option<&Word>) -> String {
+    compression.map_or_else(|| format.to_owned(), |compression| format!("{format} inside {compression}"))
 }
 
-fn compression_type(facts: &Facts) -> &'static str {
-    match facts.compression {
-        formats::ClusterCodec::Deflate | formats::ClusterCodec::Zlib { .. } => "zlib",
-        formats::ClusterCodec::Zstd => "zstd",
-    }
-}
-
-fn features(facts: &Facts) -> Vec<String> {
+fn features(facts: &Qcow2) -> Vec<String> {
     let mut features = vec![
         format!("qcow2 version {}, clusters of {}", facts.version, bytes(facts.cluster_size)),
-        format!("compression type {}, refcounts of {} bits", compression_type(facts), facts.refcount_bits),
+        format!("compression type {}, refcounts of {} bits", facts.compression_type, facts.refcount_bits),
     ];
     let named = [(facts.extended_l2, "extended L2 entries"), (facts.lazy_refcounts, "lazy refcounts")];
     features.extend(named.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| (*name).to_owned()));
     features
-}
-
-/// What a careful user should know before importing.
-fn risks(source: &dyn Source, found: &Inspection) -> Vec<String> {
-    let mut risks = source.warnings();
-    if let Some(facts) = &found.qcow2 {
-        if facts.snapshots > 0 {
-            risks
-                .push(format!("{} internal snapshots are not imported; the disk's current state is.", facts.snapshots));
-        }
-        if facts.bitmaps > 0 {
-            risks.push(format!("{} dirty bitmaps are not imported.", facts.bitmaps));
-        }
-        if facts.dirty {
-            risks.push("The image was not closed cleanly; its reference counts are not used.".to_owned());
-        }
-        if facts.corrupt {
-            risks.push("The image is marked corrupt; check it with `qemu-img check`.".to_owned());
-        }
-    }
-    risks
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use importer::pod::command;
 
 fn main() -> ExitCode {
-    importer::pod::command::main(&importer::pod::command::Arguments::parse())
+    importer::split::enter().unwrap_or_else(|| command::main(&command::Arguments::parse()))
 }

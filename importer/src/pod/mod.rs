@@ -48,9 +48,11 @@ impl Default for Places {
 /// The last words cannot be left.
 pub fn run(places: &Places, verbosity: u8, cancel: &Cancel) -> Result<u8, Failure> {
     let pod = Pod { variable: &|name| std::env::var(name).ok(), root: &places.root };
+    // Opened first: a process that fetches has given up opening files to write.
+    let mut last = termination::Log::open(&pod.path(path::TERMINATION_LOG))?;
     let words = perform(&pod, places, verbosity, cancel);
     log(&words);
-    words.leave(&pod.path(path::TERMINATION_LOG))?;
+    last.leave(&words)?;
     Ok(words.exit)
 }
 

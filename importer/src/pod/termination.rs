@@ -3,8 +3,9 @@
 //! A controller reads JSON only where the exit code is 0. A checksum that does not match is such a case: the container
 //! must not be started again.
 
-use std::fs;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use contract::pod::{IMPORT_COMPLETE, TERMINATION_LIMIT, Termination};
 use contract::{Class, Code, Failure};
@@ -15,7 +16,7 @@ use mover::target::Preallocation;
 pub(super) struct LastWords {
     /// Exit code of the container.
     pub(super) exit: u8,
-    /// The termination message; nothing is written where it is empty.
+    /// The termination message.
     pub(super) text: String,
 }
 
@@ -63,20 +64,37 @@ impl LastWords {
             message.truncate(message.floor_char_boundary(message.len().saturating_sub(excess.div_ceil(6))));
         }
     }
+}
+
+/// The file whose content the kubelet makes the termination message.
+pub(super) struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Opens the file, which the kubelet has made.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let opened = File::options().write(true).create(true).truncate(true).open(path);
+        let file = opened.map_err(|error| cannot_write(path, &error))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
 
     /// Writes the termination message.
     ///
     /// # Errors
     /// It cannot be written.
-    pub(super) fn leave(&self, path: &Path) -> Result<(), Failure> {
-        if self.text.is_empty() {
-            return Ok(());
-        }
-        fs::write(path, &self.text).map_err(|error| {
-            let what = format!("cannot write the termination message: {error}");
-            Failure::new(Code::Internal, what).at(path.display().to_string())
-        })
+    pub(super) fn leave(&mut self, words: &LastWords) -> Result<(), Failure> {
+        self.file.write_all(words.text.as_bytes()).map_err(|error| cannot_write(&self.path, &error))
     }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    let what = format!("cannot write the termination message: {error}");
+    Failure::new(Code::Internal, what).at(path.display().to_string())
 }
 
 /// The kubelet would cut a longer text itself, perhaps inside a character.

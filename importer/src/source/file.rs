@@ -11,6 +11,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{Code, Failure};
 use mover::cancel::Cancel;
@@ -24,6 +25,8 @@ use rustix::io::{ReadWriteFlags, preadv2};
 const WINDOW: u64 = 8 << 20;
 /// Pages asked for to see whether a file is in the page cache.
 const SAMPLES: u64 = 16;
+/// Open file descriptions kept ready: one for each reader and each of its first looks.
+const READERS: usize = 4;
 
 /// A file or device that is read at random.
 #[derive(Debug)]
@@ -33,12 +36,18 @@ pub struct FileSource {
     stamp: Stamp,
     was_cached: bool,
     /// Asked where the file holds data.
-    looked_at: File,
+    looked_at: Arc<File>,
+    /// For readers: each has an open file description of its own, since the kernel keeps its read-ahead state there. All
+    /// are opened at the beginning, so that the process that decodes can give up opening anything.
+    spare: Spare,
     cancel: Cancel,
 }
 
+/// Open file descriptions that no reader has.
+type Spare = Arc<Mutex<Vec<Arc<File>>>>;
+
 impl FileSource {
-    /// Opens `path` once to see that it can be read, and remembers what it is.
+    /// Opens `path` to see that it can be read, and remembers what it is.
     ///
     /// # Errors
     /// Code `source-not-found`, `source-denied`, or `source-read` for what is neither a regular file nor a block device.
@@ -49,10 +58,42 @@ impl FileSource {
         if !kind.is_file() && !kind.is_block_device() {
             return Err(refuse_kind(path, kind));
         }
-        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
-        let stamp = Stamp::of(&file).map_err(|error| cannot_open(path, &error))?;
-        let was_cached = is_cached(&file, stamp.size);
-        Ok(Self { path: path.to_owned(), name: path.display().to_string(), stamp, was_cached, looked_at: file, cancel })
+        let open = || File::open(path).map(Arc::new).map_err(|error| cannot_open(path, &error));
+        let looked_at = open()?;
+        let stamp = Stamp::of(&looked_at).map_err(|error| cannot_open(path, &error))?;
+        let was_cached = is_cached(&looked_at, stamp.size);
+        let spare = Arc::new(Mutex::new((0..READERS).map(|_| open()).collect::<Result<_, _>>()?));
+        Ok(Self {
+            path: path.to_owned(),
+            name: path.display().to_string(),
+            stamp,
+            was_cached,
+            looked_at,
+            spare,
+            cancel,
+        })
+    }
+
+    /// The same file as it is now; opens nothing.
+    ///
+    /// # Errors
+    /// Code `source-changed` if its name is another file's by now.
+    pub fn again(&self) -> Result<Self, Failure> {
+        let named = std::fs::metadata(&self.path).map_err(|error| cannot_open(&self.path, &error))?;
+        if (named.dev(), named.ino()) != (self.stamp.device, self.stamp.inode) {
+            let what = "another file has taken the name of the source";
+            return Err(Failure::new(Code::SourceChanged, what).at(self.name.clone()));
+        }
+        let stamp = Stamp::of(&self.looked_at).map_err(|error| cannot_open(&self.path, &error))?;
+        let (looked_at, spare) = (Arc::clone(&self.looked_at), Arc::clone(&self.spare));
+        let (path, name, cancel) = (self.path.clone(), self.name.clone(), self.cancel.clone());
+        Ok(Self { path, name, stamp, was_cached: self.was_cached, looked_at, spare, cancel })
+    }
+
+    /// An open file description for a reader. One more than there are shares another's read-ahead.
+    fn take(&self) -> Arc<File> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| Arc::clone(&self.looked_at))
     }
 }
 
@@ -83,17 +124,16 @@ impl Source for FileSource {
         data_in(&self.looked_at, range)
     }
 
-    /// Each reader has an open file description of its own, since the kernel keeps its read-ahead state there.
     fn open(&self, range: Range<u64>) -> Result<Box<dyn Reader>, Failure> {
-        let file = File::open(&self.path).map_err(|error| cannot_open(&self.path, &error))?;
         let reader = FileReader {
+            file: self.take(),
+            spare: Arc::clone(&self.spare),
             dropped_to: if self.was_cached { None } else { Some(range.start) },
             at: range.start,
             end: range.end.min(self.stamp.size),
             stamp: self.stamp,
             name: self.name.clone(),
             cancel: self.cancel.clone(),
-            file,
         };
         reader.check_unchanged()?;
         // Advice that is refused costs nothing but speed.
@@ -135,7 +175,9 @@ impl Stamp {
 }
 
 struct FileReader {
-    file: File,
+    file: Arc<File>,
+    /// Where `file` goes at the end.
+    spare: Spare,
     at: u64,
     end: u64,
     /// Pages before this offset are dropped; `None` if pages are left alone.
@@ -217,6 +259,7 @@ impl Reader for FileReader {
 impl Drop for FileReader {
     fn drop(&mut self) {
         self.drop_behind();
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.file));
     }
 }
 

@@ -6,13 +6,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
-use rustix::fs::{fchmod, futimens, linkat, mkdirat, openat, statvfs, symlinkat, syncfs, unlinkat};
+use rustix::fs::{fchmod, fstatvfs, futimens, linkat, mkdirat, openat, symlinkat, syncfs, unlinkat};
 use rustix::io::Errno;
 
 use super::member::{Member, split};
@@ -27,17 +27,23 @@ const FLUSH: u64 = 8 << 20;
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The directory that is unpacked into.
-pub(super) struct Beneath {
+pub struct Beneath {
     path: PathBuf,
     root: OwnedFd,
 }
 
+impl AsFd for Beneath {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
 impl Beneath {
-    /// Opens `path`, making it if need be, and keeps a second import away.
+    /// Opens the directory at `path`, making it if need be, and keeps a second import away.
     ///
     /// # Errors
     /// It is no directory, or holds something and `force` is not set.
-    pub(super) fn open(path: &Path, force: bool) -> Result<Self, Failure> {
+    pub fn open(path: &Path, force: bool) -> Result<Self, Failure> {
         std::fs::create_dir_all(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 Failure::new(Code::TargetUnsupported, "the target of an archive is a directory")
@@ -55,6 +61,11 @@ impl Beneath {
             return Err(failure.remedy("choose an empty directory, or unpack over what is there with --force"));
         }
         Ok(Self { path: path.to_owned(), root: root.into() })
+    }
+
+    /// The path as messages name it.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes everything durable.
@@ -147,7 +158,7 @@ impl Beneath {
 
     /// A file that cannot fit is refused before its first byte.
     fn refuse_without_room(&self, len: u64) -> Result<(), Failure> {
-        let stat = statvfs(&self.path).map_err(|error| failed("ask for free space", &self.path, &error.into()))?;
+        let stat = fstatvfs(&self.root).map_err(|error| failed("ask for free space", &self.path, &error.into()))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if len > free {
             let what = format!("the archive holds a file of {len} bytes, {free} are free");

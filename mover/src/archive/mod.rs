@@ -13,19 +13,17 @@ mod flow;
 mod member;
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use contract::{ArchiveReport, Checked, ChecksumReport, Code, Failure, SCHEMA};
-use formats::probe::Compression;
 
 use crate::cancel::Cancel;
 use crate::checksum::Checksum;
 use crate::look::{ArchiveLook, archive_at};
 use crate::progress::{Progress, Step};
 use crate::source::Source;
-use beneath::Beneath;
+pub use beneath::Beneath;
 use flow::Flow;
 use member::{Kind, Member, Members};
 
@@ -39,10 +37,8 @@ const BLOCK: u64 = 512;
 pub struct Unpack<'a> {
     /// Where the archive comes from.
     pub source: &'a dyn Source,
-    /// Where its members go; made if it does not exist.
-    pub directory: PathBuf,
-    /// Unpack into a directory that holds something already.
-    pub force: bool,
+    /// Where its members go.
+    pub directory: &'a Beneath,
     /// Digest to verify, of the file or of what is inside its compression.
     pub checksum: Option<Checksum>,
     /// A user's wish to stop.
@@ -68,20 +64,19 @@ impl Unpack<'_> {
         self.progress.enter(Step::Opening);
         let look = archive_at(self.source)?;
         let compression = look.compression;
-        let beneath = Beneath::open(&self.directory, self.force)?;
         self.progress.enter(Step::Moving);
         self.progress.total.store(self.source.len().unwrap_or(0), Ordering::Relaxed);
         let mut flow = self.flow(look)?;
-        let counted = self.members(&mut flow, &beneath)?;
+        let counted = self.members(&mut flow)?;
         // What follows the end mark is padding; a codec's trailer and the digests are behind it.
         flow.drain()?;
         self.progress.enter(Step::Finishing);
         let checksum = self.check(&flow)?;
-        beneath.sync()?;
+        self.directory.sync()?;
         Ok(ArchiveReport {
-            schema: SCHEMA,
-            target: self.directory.display().to_string(),
-            compression: compression.map(Compression::name),
+            schema: SCHEMA.into(),
+            target: self.directory.path().display().to_string(),
+            compression: compression.map(|compression| compression.name().into()),
             members: counted.members,
             bytes: counted.bytes,
             checksum,
@@ -97,7 +92,7 @@ impl Unpack<'_> {
         Ok(Flow::new(self.source.name(), reader, decoder, algorithm, self.cancel, self.progress))
     }
 
-    fn members(&self, flow: &mut Flow<'_>, beneath: &Beneath) -> Result<Counted, Failure> {
+    fn members(&self, flow: &mut Flow<'_>) -> Result<Counted, Failure> {
         let name = self.source.name();
         let mut counted = Counted::default();
         let mut archive = tar::Archive::new(&mut *flow);
@@ -116,7 +111,7 @@ impl Unpack<'_> {
             let at = format!("{name}, offset {}", entry.raw_header_position());
             let member = members.take(&mut entry).map_err(|failure| failure.at(at.clone()))?;
             let Some(member) = member else { continue };
-            counted.bytes += unpack(&member, &mut entry, beneath).map_err(|failure| failure.at(at))?;
+            counted.bytes += unpack(&member, &mut entry, self.directory).map_err(|failure| failure.at(at))?;
         }
         // Zeros are an empty archive, and the beginning of many a disk.
         if counted.members == 0 {

@@ -30,7 +30,7 @@ pub fn scan(path: &Path, size: Option<u64>, cancel: &Cancel, at: &AtomicU64) -> 
     let builder = Builder::new(size);
     let (next, stop) = (AtomicU64::new(0), Stop::new());
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..crate::cores::cores() {
             scope.spawn(|| {
                 let spans = || -> Result<(), Failure> {
                     loop {

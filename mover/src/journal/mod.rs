@@ -115,6 +115,16 @@ impl Journal {
     }
 }
 
+/// Takes both records away, so that the next attempt begins from nothing and does not wonder whose they were.
+///
+/// # Errors
+/// The target cannot store it.
+pub fn forget(target: &dyn Target) -> Result<(), Failure> {
+    let file = target.records();
+    let stored = file.write_all_at(&[0; 2 * RECORD], 0).and_then(|()| file.sync_data());
+    stored.map_err(|error| failed("empty the journal", target.path(), &error))
+}
+
 fn read(file: &File, index: u64) -> std::io::Result<Option<Record>> {
     let mut block = [0; RECORD];
     match file.read_exact_at(&mut block, index * RECORD as u64) {

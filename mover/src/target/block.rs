@@ -13,7 +13,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use contract::{Code, Failure};
@@ -22,7 +21,7 @@ use rustix::io::Errno;
 
 use super::file::read_padded;
 use super::writeback::Writeback;
-use super::{Options, Preallocation, Target, failed, signature, too_small, write_zeros};
+use super::{Options, Preallocation, Target, failed, lock, refuse_small, scratch, signature, write_zeros};
 use crate::cancel::Cancel;
 use crate::fingerprint::Disk;
 use crate::journal::{RECORD, is_record};
@@ -42,6 +41,7 @@ pub struct BlockTarget {
     withheld: Vec<Range<u64>>,
     /// Content of the withheld ranges.
     held: Mutex<Vec<Vec<u8>>>,
+    scratch: Option<File>,
     writeback: Writeback,
 }
 
@@ -55,20 +55,21 @@ impl BlockTarget {
         let mut open = OpenOptions::new();
         // O_EXCL on a device: fails while it is mounted, part of another device, or being imported to.
         open.read(true).write(true).custom_flags(libc::O_EXCL);
-        let mut device = open.open(&path).map_err(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => Failure::new(
-                Code::TargetBusy,
-                "the device is in use: mounted, part of another device, or being imported to",
-            )
-            .at(path.display().to_string()),
-            _ => failed("open the device", &path, &error),
-        })?;
+        let opened = lock::patiently(|| match open.open(&path) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(None),
+            opened => opened.map(Some),
+        });
+        let Some(mut device) = opened.map_err(|error| failed("open the device", &path, &error))? else {
+            let what = "the device is in use: mounted, part of another device, or being imported to";
+            return Err(Failure::new(Code::TargetBusy, what).at(path.display().to_string()));
+        };
         let size = device.seek(SeekFrom::End(0)).map_err(|error| failed("ask for the device's size", &path, &error))?;
         let head = 0..WITHHELD.min(size);
         let tail = size.saturating_sub(WITHHELD).max(head.end)..size;
         let withheld = vec![head, tail];
         let held = Mutex::new(withheld.iter().map(|range| vec![0; (range.end - range.start) as usize]).collect());
-        let target = Self { options, device, size, withheld, held, writeback: Writeback::default() };
+        let scratch = options.scratch.as_deref().map(scratch::nameless).transpose()?;
+        let target = Self { options, device, size, withheld, held, scratch, writeback: Writeback::default() };
         target.refuse_known_content()?;
         Ok(target)
     }
@@ -184,8 +185,8 @@ impl Disk for BlockTarget {
 }
 
 impl Target for BlockTarget {
-    fn path(&self) -> &Path {
-        &self.options.path
+    fn options(&self) -> &Options {
+        &self.options
     }
 
     fn prepare(&self, image: Option<u64>, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure> {
@@ -205,11 +206,7 @@ impl Target for BlockTarget {
     }
 
     fn settle(&self, image: u64) -> Result<(), Failure> {
-        let needed = image.max(self.options.size.unwrap_or(0));
-        if needed > self.size {
-            return Err(too_small(needed, self.size).at(self.path().display().to_string()));
-        }
-        Ok(())
+        refuse_small(&self.options, self.size, Some(image))
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Failure> {
@@ -239,8 +236,8 @@ impl Target for BlockTarget {
         &self.withheld
     }
 
-    fn scratch(&self) -> Option<&Path> {
-        self.options.scratch.as_deref()
+    fn scratch(&self) -> Option<&File> {
+        self.scratch.as_ref()
     }
 
     fn records(&self) -> &File {

@@ -3,11 +3,15 @@
 //! Both look unfinished until the end. A file grows under a temporary name beside its own and is renamed after its last
 //! sync. A device has its first and last MiB zeroed first and written last. Both keep the journal's two record blocks:
 //! the file's in a hidden sibling, the device's at 0 and 4 KiB inside the withheld first MiB.
+//!
+//! All that is ever opened is opened by [`open`]; afterwards a target works with its descriptors alone, so that the process
+//! that decodes can give up opening anything (`docs/security.md`).
 
 mod block;
 mod file;
 mod lock;
 mod open;
+mod scratch;
 mod signature;
 mod writeback;
 
@@ -15,7 +19,7 @@ pub use block::BlockTarget;
 pub(crate) use file::read_padded;
 pub use file::{FileTarget, free_space};
 pub(crate) use lock::exclusive as lock_directory;
-pub use open::{Kind, Opened, check, open};
+pub use open::{Kind, Opened, check, open, refuse_small};
 pub(crate) use writeback::Writeback;
 
 use std::fs::File;
@@ -24,12 +28,13 @@ use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::fingerprint::Disk;
 
 /// How much of the target is made sure of before data arrives (CDI's `preallocation`, qemu-img's modes).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Preallocation {
     /// Holes stay holes.
     #[default]
@@ -53,9 +58,10 @@ impl Preallocation {
 }
 
 /// What the user wants of the target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Options {
     /// Path of the file or device.
+    #[serde(with = "contract::path")]
     pub path: PathBuf,
     /// Overwrite what is there.
     pub force: bool,
@@ -64,6 +70,7 @@ pub struct Options {
     /// Size of the file in bytes, if it is to be larger than the image.
     pub size: Option<u64>,
     /// Directory for what flows past before its table, if not the target's own.
+    #[serde(with = "contract::path::option")]
     pub scratch: Option<PathBuf>,
     /// Mode of the file, if not what the process's mask makes it.
     pub mode: Option<u32>,
@@ -71,8 +78,13 @@ pub struct Options {
 
 /// A volume being written.
 pub trait Target: Disk + Send + Sync {
+    /// What the user wanted.
+    fn options(&self) -> &Options;
+
     /// The path as messages name it.
-    fn path(&self) -> &Path;
+    fn path(&self) -> &Path {
+        &self.options().path
+    }
 
     /// Makes the target `image` bytes large (`None`: not known yet), or checks that it is large enough, and makes all of
     /// it read as zeros, so that zeros need not be written later. Run at the beginning of an import that starts from
@@ -110,8 +122,13 @@ pub trait Target: Disk + Send + Sync {
         &[]
     }
 
-    /// A directory with room for what flows past before its table; `None` if there is none.
-    fn scratch(&self) -> Option<&Path>;
+    /// The directory in which the target gets its name, if it is a file.
+    fn directory(&self) -> Option<&File> {
+        None
+    }
+
+    /// A nameless file with room for what flows past before its table; `None` if there is none.
+    fn scratch(&self) -> Option<&File>;
 
     /// The two record blocks of 4 KiB, at 0 and 4 KiB of this file.
     fn records(&self) -> &File;
@@ -128,6 +145,14 @@ pub trait Target: Disk + Send + Sync {
     /// # Errors
     /// The target refuses.
     fn discard(&self) -> Result<(), Failure>;
+
+    /// Ends an attempt that may not even have begun: what opening made and nothing was recorded in goes away.
+    ///
+    /// # Errors
+    /// The target refuses.
+    fn leave(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Whether `range` touches a withheld range.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use contract::{Code, Failure};
 
-use super::{BlockTarget, FileTarget, Options, Target, failed, free_space};
+use super::{BlockTarget, FileTarget, Options, Target, failed, free_space, too_small};
 
 /// Endings of formats that are not written; the output is a raw disk.
 const OTHER_FORMATS: &[&str] = &["qcow2", "qcow", "vmdk", "vdi", "vhd", "vpc", "vhdx", "qed", "gz", "xz", "zst", "ova"];
@@ -52,15 +52,25 @@ pub fn open(options: Options) -> Result<Opened, Failure> {
 /// Says what the target is and how many bytes it can take, and changes nothing.
 ///
 /// # Errors
-/// As [`open`]; or the device has no room for a disk of `image` bytes.
-pub fn check(options: Options, image: Option<u64>) -> Result<(Kind, u64), Failure> {
+/// As [`open`].
+pub fn check(options: Options) -> Result<(Kind, u64), Failure> {
     let (options, kind) = judge(options)?;
-    if kind == Kind::Device {
-        let device = BlockTarget::open(options)?;
-        device.settle(image.unwrap_or(0))?;
-        return Ok((kind, device.size()));
+    match kind {
+        Kind::Device => Ok((kind, BlockTarget::open(options)?.size())),
+        Kind::NewFile | Kind::OldFile => Ok((kind, free_space(&options.path)?)),
     }
-    Ok((kind, free_space(&options.path)?))
+}
+
+/// Refuses a device with `room` for less than a disk of `image` bytes.
+///
+/// # Errors
+/// Code `target-too-small`.
+pub fn refuse_small(options: &Options, room: u64, image: Option<u64>) -> Result<(), Failure> {
+    let needed = image.unwrap_or(0).max(options.size.unwrap_or(0));
+    if needed > room {
+        return Err(too_small(needed, room).at(options.path.display().to_string()));
+    }
+    Ok(())
 }
 
 /// Refuses what would destroy something by mistake.

@@ -100,6 +100,7 @@ fn send_bytes(
 pub(crate) fn streamed(engine: &Engine<'_>, volume: &Volume<'_>, flow: Flow<'_>) -> Result<Flowed, Failure> {
     let Flow { reader, decoder, stream, start, spill, checkpoints } = flow;
     let input_pool = Pool::new(INPUT_SLOTS, INPUT_SLOT)?;
+    engine.source.share(input_pool.memory())?;
     let max_encoded = stream.max_encoded();
     let [file_hasher, inner_hasher] = start.hashers();
     let marks = checkpoints.map(|checkpoints| Marks::new(checkpoints, file_hasher.is_some()));

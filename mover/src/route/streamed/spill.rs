@@ -20,23 +20,20 @@ const MAX_RANGES: usize = 1 << 17;
 /// Kept bytes by their offset in the image.
 pub(crate) struct Spill {
     file: File,
-    /// Where the file is, for messages.
-    directory: String,
     /// Start and end of what is kept.
     kept: BTreeMap<u64, u64>,
     writeback: Writeback,
 }
 
 impl Spill {
-    /// A file in `directory` that is gone when the process is.
+    /// Keeps in the target's nameless `file`, which an earlier try may have used.
     ///
     /// # Errors
-    /// The directory refuses.
-    pub(crate) fn create(directory: &Path) -> Result<Self, Failure> {
-        let file =
-            unnamed(directory).map_err(|error| failed("make a file for what is placed late", directory, &error))?;
-        let directory = directory.display().to_string();
-        Ok(Self { file, directory, kept: BTreeMap::new(), writeback: Writeback::default() })
+    /// The file cannot be emptied.
+    pub(crate) fn new(file: &File) -> Result<Self, Failure> {
+        let emptied = file.set_len(0).and_then(|()| file.try_clone());
+        let file = emptied.map_err(|error| cannot("keep", &error))?;
+        Ok(Self { file, kept: BTreeMap::new(), writeback: Writeback::default() })
     }
 
     /// Keeps `bytes`, which begin at `host`; ranges ascend.
@@ -58,7 +55,7 @@ impl Spill {
             let at = host + run.start as u64;
             let written = self.file.write_all_at(&bytes[run.clone()], at);
             let written = written.and_then(|()| self.writeback.written(&self.file, at..at + run.len() as u64));
-            written.map_err(|error| failed("keep what is placed late", Path::new(&self.directory), &error))?;
+            written.map_err(|error| cannot("keep", &error))?;
         }
         Ok(())
     }
@@ -77,24 +74,12 @@ impl Spill {
             return Err(Failure::new(Code::ImageUnplaced, what));
         }
         let read = crate::target::read_padded(&self.file, range.start, buf);
-        read.map_err(|error| failed("read back what is placed late", Path::new(&self.directory), &error))
+        read.map_err(|error| cannot("read back", &error))
     }
 }
 
-/// A file without a name, or where the file system has none of those, one whose name is taken away at once.
-fn unnamed(directory: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true);
-    match options.custom_flags(libc::O_TMPFILE).open(directory) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) => {
-            let path = directory.join(format!(".gantry-spill-{}", std::process::id()));
-            let file = options.create_new(true).custom_flags(libc::O_NOFOLLOW).open(&path)?;
-            std::fs::remove_file(path)?;
-            Ok(file)
-        }
-        opened => opened,
-    }
+fn cannot(doing: &str, error: &std::io::Error) -> Failure {
+    failed(&format!("{doing} what is placed late"), Path::new("the scratch file"), error)
 }
 
 #[cfg(test)]
@@ -103,8 +88,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_read_back_and_what_is_not_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spill = Spill::create(folder.path()).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let mut spill = Spill::new(&file).unwrap();
         spill.keep(100, &[1; 50]).unwrap();
         spill.keep(150, &[0; 100_000]).unwrap();
         spill.keep(1 << 40, &[2; 10]).unwrap();
@@ -114,6 +100,5 @@ mod tests {
         for range in [90..110, 100_140..100_160, 500_000..500_010] {
             assert_eq!(spill.read(&range, &mut [0; 20]).unwrap_err().code(), Code::ImageUnplaced);
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! One attempt to move a disk from a source to a target: the list of its steps.
 //!
 //! ```text
-//! look -> plan -> open target -> journal? --believed--> go on
-//!                                   \---no---> prepare -> record
+//! look -> plan -> journal? --believed--> go on
+//!                    \---no---> prepare -> record
 //!      -> route -> checksum -> fingerprint -> commit
 //! ```
 

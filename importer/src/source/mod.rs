@@ -7,8 +7,8 @@
 //!                                  +- Blank -> BlankSource        no bytes
 //! ```
 //!
-//! A source knows nothing of formats and targets, so that it can live in a process of its own that has the network and
-//! the credentials but no parser (`docs/security.md`).
+//! A source knows nothing of formats and targets: a web server's lives in a process of its own that has the network and the
+//! credentials but no parser (`docs/security.md`).
 
 mod blank;
 pub mod file;

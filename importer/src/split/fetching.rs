@@ -148,52 +148,51 @@ impl Fetching<'_> {
     fn serve(&self, lane: &Channel) {
         let mut reader = None;
         while let Ok(Some((question, descriptors))) = lane.receive() {
-            let answer = match question {
-                Question::Close => {
-                    reader = None;
-                    continue;
-                }
-                question => self.answer(question, descriptors, &mut reader),
-            };
-            if lane.send(&answer.unwrap_or_else(Answer::Failed), &[]).is_err() {
+            let answer = self.answer(question, descriptors, &mut reader);
+            let Some(answer) = answer.unwrap_or_else(|failure| Some(Answer::Failed(failure))) else { continue };
+            if lane.send(&answer, &[]).is_err() {
                 return;
             }
         }
     }
 
+    /// Does what is asked; a reader that is closed is not answered.
     fn answer(
         &self,
         question: Question,
         descriptors: Vec<OwnedFd>,
         reader: &mut Option<Box<dyn Reader>>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Option<Answer>, Failure> {
         let defect = |what: &str| Failure::new(Code::Internal, format!("the decoding process asked for {what}"));
-        match question {
+        Ok(Some(match question {
             Question::Connect => {
                 let found: Arc<dyn Source> = (self.connect)()?.into();
                 let facts = Facts::of(&*found);
                 *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-                Ok(Answer::Connected(facts))
+                Answer::Connected(facts)
             }
             Question::Share => {
                 let descriptor = descriptors.into_iter().next().ok_or_else(|| defect("no memory to be mapped"))?;
                 let mut memories = self.memories();
                 memories.push(Arc::new(SharedMemory::attach(descriptor)?));
-                Ok(Answer::Number(memories.len() - 1))
+                Answer::Number(memories.len() - 1)
             }
             Question::Open(range) => {
                 let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 *reader = Some(source.ok_or_else(|| defect("bytes of no source"))?.open(range)?);
-                Ok(Answer::Number(0))
+                Answer::Number(0)
             }
             Question::Read { memory, into } => {
                 let memory = self.memories().get(memory).cloned().ok_or_else(|| defect("an unknown memory"))?;
                 let mut buffer = memory.lend(into).ok_or_else(|| defect("bytes in a place that is none"))?;
                 let reader = reader.as_mut().ok_or_else(|| defect("bytes without a reader"))?;
-                Ok(Answer::Number(reader.fill(&mut buffer)?))
+                Answer::Number(reader.fill(&mut buffer)?)
             }
-            Question::Close => Ok(Answer::Number(0)),
-        }
+            Question::Close => {
+                *reader = None;
+                return Ok(None);
+            }
+        }))
     }
 
     fn memories(&self) -> MutexGuard<'_, Vec<Arc<SharedMemory>>> {

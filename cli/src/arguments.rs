@@ -68,6 +68,10 @@ pub(crate) struct Import {
     /// of the raw disk
     #[arg(long, value_name = "ALGO:HEX", value_parser = failing::<Checksum>)]
     pub(crate) checksum: Option<Checksum>,
+    /// List of checksums to take the digest from: an address, a path, or - for standard input. SHA256SUMS, *-CHECKSUM,
+    /// disk.img.sha256 and the like; the line of the source's file name counts
+    #[arg(long, value_name = "LIST", conflicts_with = "checksum")]
+    pub(crate) checksum_from: Option<String>,
     /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,

@@ -91,6 +91,9 @@ pub struct StageReport {
 pub struct ChecksumReport {
     /// `sha256:…` as given, in lower case.
     pub expected: String,
+    /// Where the digest was taken from, if from a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// What the digest turned out to be of.
     pub matched: Checked,
 }

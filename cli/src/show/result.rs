@@ -3,6 +3,7 @@
 use contract::{ArchiveReport, Checked, Failure, ImportReport, SCHEMA};
 use formats::probe::Compression;
 use formats::qcow2::Facts;
+use importer::checksums::Found;
 use importer::import::Explanation;
 use mover::inspect::Inspection;
 use mover::look::Look;
@@ -38,6 +39,7 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
             Checked::Disk => "the raw disk",
         };
         line(&format!("  checksum matches {of}: {}", checksum.expected))?;
+        checksum.from.iter().try_for_each(|from| line(&format!("    as in {from}")))?;
     }
     for warning in &report.warnings {
         eprintln!("gantry: warning: {warning}");
@@ -57,19 +59,21 @@ pub(crate) fn archive_report(report: &ArchiveReport, as_json: bool) -> Result<()
     line(&format!("{target}: {members} members, {} in {seconds:.2} s", bytes(report.bytes)))?;
     if let Some(checksum) = &report.checksum {
         line(&format!("  checksum matches: {}", checksum.expected))?;
+        checksum.from.iter().try_for_each(|from| line(&format!("    as in {from}")))?;
     }
     report.warnings.iter().for_each(|warning| eprintln!("gantry: warning: {warning}"));
     Ok(())
 }
 
-/// Prints what an import would do.
+/// Prints what an import would do, and the checksum that a list gave for it.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Failure> {
-    let Explanation { source, look, plan, inspection, target, room, fetch, write } = found;
+pub(crate) fn explanation(explanation: &Explanation, listed: Option<&Found>, as_json: bool) -> Result<(), Failure> {
+    let Explanation { source, look, plan, inspection, target, room, fetch, write } = explanation;
     let compression = look.compression.map(Compression::name);
     let mut warnings = source.warnings();
+    warnings.extend(listed.iter().flat_map(|found| found.warnings.clone()));
     if let Some(write) = write.filter(|write| write > room) {
         warnings.push(format!("The disk may need {}, and the target can take {}.", bytes(write), bytes(*room)));
     }
@@ -90,6 +94,7 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
             "target": target.name(),
             "room": room,
             "resumable": source.identity().is_some(),
+            "checksum": listed.map(|found| json!({ "expected": found.checksum.to_string(), "from": found.place })),
             "warnings": warnings,
         }));
     }
@@ -109,6 +114,7 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
     let resumable =
         if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
+    listed.iter().try_for_each(|found| line(&format!("checksum    {}, as in {}", found.checksum, found.place)))?;
     warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, \
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, \
 130 or 143 stopped by a signal. Every failure names its code; docs/errors.md explains them.";
 
 #[derive(Subcommand)]
@@ -40,6 +40,11 @@ pub(crate) enum Command {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages, gantry.1 and one for each command
+    Man {
+        /// Directory to write them into; it is made if it is missing
+        directory: PathBuf,
+    },
 }
 
 impl Arguments {
@@ -50,7 +55,7 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.json,
             Command::Fingerprint(fingerprint) => fingerprint.json,
             Command::Verify(verify) => verify.json,
-            Command::CdiImporter(_) | Command::Completions { .. } => false,
+            Command::CdiImporter(_) | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
 }

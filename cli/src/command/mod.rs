@@ -4,6 +4,7 @@ mod fingerprint;
 mod http;
 mod import;
 mod inspect;
+mod man;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "gantry", &mut std::io::stdout());
         }
+        Command::Man { directory } => man::write(&directory)?,
         Command::CdiImporter(_) => {}
     }
     Ok(ExitCode::SUCCESS)

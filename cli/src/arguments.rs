@@ -60,12 +60,23 @@ impl Arguments {
     }
 }
 
+const IMPORT_USAGE: &str =
+    "gantry import [OPTIONS] <SOURCE> <TARGET>\n       gantry import [OPTIONS] --manifest <FILE> [TARGET]";
+
 #[derive(Args)]
+#[command(override_usage = IMPORT_USAGE)]
 pub(crate) struct Import {
     /// http:// or https:// address, path, - for standard input, or blank:SIZE for an empty disk
-    pub(crate) source: String,
+    #[arg(required_unless_present = "manifest")]
+    pub(crate) source: Option<String>,
     /// File to make, block device to fill, or with --content-type archive the directory to unpack into
-    pub(crate) target: PathBuf,
+    #[arg(required_unless_present = "manifest")]
+    pub(crate) target: Option<PathBuf>,
+    /// File with a DataVolume, and the ConfigMaps and Secrets that it names: what it asks for is done here, without a
+    /// cluster; - for standard input. TARGET is then a device, a directory, which gets disk.img, or a file (disk.img)
+    #[arg(long, value_name = "FILE", conflicts_with_all =
+        ["target", "content_type", "checksum", "checksum_from", "size", "preallocation"])]
+    pub(crate) manifest: Option<PathBuf>,
     /// What the source holds: a disk image, or a tar file to unpack
     #[arg(long, value_enum, default_value_t = ContentType::Kubevirt)]
     pub(crate) content_type: ContentType,

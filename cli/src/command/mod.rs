@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let cancel = signals::cancel_on_signal()
         .map_err(|error| Failure::new(Code::Internal, format!("cannot install the signal handlers: {error}")))?;
     match arguments.command {
-        Command::Import(import) => import::run(*import, &cancel)?,
+        Command::Import(import) => import::run(&import, &cancel)?,
         Command::Inspect(inspect) => inspect::run(&inspect, &cancel)?,
         Command::Fingerprint(of) => fingerprint::print(&of, &cancel)?,
         Command::Verify(verify) => fingerprint::verify(&verify, &cancel)?,

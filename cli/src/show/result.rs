@@ -3,7 +3,6 @@
 use contract::{ArchiveReport, Checked, Failure, ImportReport, SCHEMA};
 use formats::probe::Compression;
 use formats::qcow2::Facts;
-use importer::checksums::Found;
 use importer::import::Explanation;
 use mover::inspect::Inspection;
 use mover::look::Look;
@@ -11,6 +10,7 @@ use mover::source::Source;
 use serde_json::{Value, json};
 
 use super::{bytes, line};
+use crate::request::Request;
 
 /// Prints what an import did.
 ///
@@ -65,15 +65,15 @@ pub(crate) fn archive_report(report: &ArchiveReport, as_json: bool) -> Result<()
     Ok(())
 }
 
-/// Prints what an import would do, and the checksum that a list gave for it.
+/// Prints what an import would do.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn explanation(explanation: &Explanation, listed: Option<&Found>, as_json: bool) -> Result<(), Failure> {
+pub(crate) fn explanation(explanation: &Explanation, request: &Request, as_json: bool) -> Result<(), Failure> {
     let Explanation { source, look, plan, inspection, target, room, fetch, write } = explanation;
     let compression = look.compression.map(Compression::name);
     let mut warnings = source.warnings();
-    warnings.extend(listed.iter().flat_map(|found| found.warnings.clone()));
+    warnings.extend(request.warnings.clone());
     if let Some(write) = write.filter(|write| write > room) {
         warnings.push(format!("The disk may need {}, and the target can take {}.", bytes(write), bytes(*room)));
     }
@@ -94,7 +94,7 @@ pub(crate) fn explanation(explanation: &Explanation, listed: Option<&Found>, as_
             "target": target.name(),
             "room": room,
             "resumable": source.identity().is_some(),
-            "checksum": listed.map(|found| json!({ "expected": found.checksum.to_string(), "from": found.place })),
+            "checksum": request.listed.as_ref().map(|found| json!({ "expected": found.checksum.to_string(), "from": found.place })),
             "warnings": warnings,
         }));
     }
@@ -114,7 +114,10 @@ pub(crate) fn explanation(explanation: &Explanation, listed: Option<&Found>, as_
     let resumable =
         if source.identity().is_some() { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
-    listed.iter().try_for_each(|found| line(&format!("checksum    {}, as in {}", found.checksum, found.place)))?;
+    request
+        .listed
+        .iter()
+        .try_for_each(|found| line(&format!("checksum    {}, as in {}", found.checksum, found.place)))?;
     warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, \
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, \
 130 or 143 stopped by a signal. Every failure names its code; docs/errors.md explains them.";
 
 #[derive(Subcommand)]
@@ -40,6 +40,11 @@ pub(crate) enum Command {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages, gantry.1 and one for each command
+    Man {
+        /// Directory to write them into; it is made if it is missing
+        directory: PathBuf,
+    },
 }
 
 impl Arguments {
@@ -50,17 +55,28 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.json,
             Command::Fingerprint(fingerprint) => fingerprint.json,
             Command::Verify(verify) => verify.json,
-            Command::CdiImporter(_) | Command::Completions { .. } => false,
+            Command::CdiImporter(_) | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
 }
 
+const IMPORT_USAGE: &str =
+    "gantry import [OPTIONS] <SOURCE> <TARGET>\n       gantry import [OPTIONS] --manifest <FILE> [TARGET]";
+
 #[derive(Args)]
+#[command(override_usage = IMPORT_USAGE)]
 pub(crate) struct Import {
     /// http:// or https:// address, path, - for standard input, or blank:SIZE for an empty disk
-    pub(crate) source: String,
+    #[arg(required_unless_present = "manifest")]
+    pub(crate) source: Option<String>,
     /// File to make, block device to fill, or with --content-type archive the directory to unpack into
-    pub(crate) target: PathBuf,
+    #[arg(required_unless_present = "manifest")]
+    pub(crate) target: Option<PathBuf>,
+    /// File with a DataVolume, and the ConfigMaps and Secrets that it names: what it asks for is done here, without a
+    /// cluster; - for standard input. TARGET is then a device, a directory, which gets disk.img, or a file (disk.img)
+    #[arg(long, value_name = "FILE", conflicts_with_all =
+        ["target", "content_type", "checksum", "checksum_from", "size", "preallocation"])]
+    pub(crate) manifest: Option<PathBuf>,
     /// What the source holds: a disk image, or a tar file to unpack
     #[arg(long, value_enum, default_value_t = ContentType::Kubevirt)]
     pub(crate) content_type: ContentType,
@@ -68,6 +84,10 @@ pub(crate) struct Import {
     /// of the raw disk
     #[arg(long, value_name = "ALGO:HEX", value_parser = failing::<Checksum>)]
     pub(crate) checksum: Option<Checksum>,
+    /// List of checksums to take the digest from: an address, a path, or - for standard input. SHA256SUMS, *-CHECKSUM,
+    /// disk.img.sha256 and the like; the line of the source's file name counts
+    #[arg(long, value_name = "LIST", conflicts_with = "checksum")]
+    pub(crate) checksum_from: Option<String>,
     /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,

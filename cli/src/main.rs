@@ -2,6 +2,8 @@
 
 mod arguments;
 mod command;
+mod manifest;
+mod request;
 mod show;
 
 use std::process::ExitCode;

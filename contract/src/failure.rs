@@ -122,6 +122,7 @@ codes! {
     ImageMemory "image-memory" Image "compress the image again with a window of at most 128 MiB";
     ImageUnplaced "image-unplaced" Image "give a --scratch directory, or serve the image where it can be read at random (HTTP with ranges, a local file)";
     ArchiveUnsafe "archive-unsafe" Image "make the archive again without members that leave its directory, devices or pipes";
+    ChecksumList "checksum-list" Verification "check that the list is of this image, or give its digest with --checksum";
     ChecksumMismatch "checksum-mismatch" Verification "check the digest and where it was taken from; if it is right, the source is damaged";
     SourceInconsistent "source-inconsistent" Verification "the server gave different bytes for the same range; do not trust it";
     FingerprintMismatch "fingerprint-mismatch" Verification "the content is not what the fingerprint was made from";

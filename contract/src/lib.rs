@@ -11,5 +11,6 @@ mod report;
 
 pub use failure::{Class, Code, Failure};
 pub use report::{
-    ArchiveReport, Checked, ChecksumReport, Explanation, ImportReport, Inspection, Qcow2, SCHEMA, StageReport, Word,
+    ArchiveReport, Checked, ChecksumReport, Explanation, ImportReport, Inspection, Listed, Qcow2, SCHEMA, StageReport,
+    Word,
 };

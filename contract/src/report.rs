@@ -97,6 +97,9 @@ pub struct StageReport {
 pub struct ChecksumReport {
     /// `sha256:…` as given, in lower case.
     pub expected: String,
+    /// Where the digest was taken from, if from a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// What the digest turned out to be of.
     pub matched: Checked,
 }
@@ -145,10 +148,21 @@ pub struct Explanation {
     pub target: Word,
     /// What the target can take.
     pub room: u64,
+    /// The checksum that a list gave for the source.
+    pub checksum: Option<Listed>,
     /// Whether an interrupted import could go on.
     pub resumable: bool,
     /// What a careful user should know, in full sentences.
     pub warnings: Vec<String>,
+}
+
+/// A checksum and where it was taken from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listed {
+    /// `sha256:…`, in lower case.
+    pub expected: String,
+    /// The list, and the line in it.
+    pub from: String,
 }
 
 /// What an image is. Sizes are in bytes; what only decoding would tell is `None`.

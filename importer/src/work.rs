@@ -213,6 +213,7 @@ impl Wanted {
             write,
             target: kind.name().into(),
             room,
+            checksum: None,
             resumable: source.identity().is_some(),
             warnings,
         })

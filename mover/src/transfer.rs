@@ -194,7 +194,11 @@ impl Attempt<'_> {
             virtual_size,
             fingerprint: fingerprint.to_string(),
             attempt: self.journal.attempt,
-            checksum: checksum.map(|(expected, matched)| ChecksumReport { expected: expected.to_string(), matched }),
+            checksum: checksum.map(|(expected, matched)| ChecksumReport {
+                expected: expected.to_string(),
+                from: None,
+                matched,
+            }),
             fetched: progress.fetched.load(Ordering::Relaxed),
             written: progress.written.load(Ordering::Relaxed),
             resumed: self.earlier.as_ref().map_or(0, |record| record.done.bytes().min(total.max(virtual_size))),

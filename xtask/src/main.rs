@@ -13,6 +13,7 @@ mod deny;
 mod fuzz;
 mod images;
 mod rust_source;
+mod sbom;
 mod sizes;
 mod soak;
 mod test;
@@ -27,6 +28,7 @@ usage: cargo xtask TASK
                     [--write: the table into README.md and docs/performance.md]
   fuzz [SECONDS]    every fuzz target for that long (600)
   soak [N]          the kill and cut tests with N times (100) the iterations
+  sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
   images            make the big images of the bench ahead of time
   arrows, sizes, deny
                     one part of check alone";
@@ -54,6 +56,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["fuzz", seconds] => fuzz::run(seconds.parse()?),
         ["soak"] => soak::run(100),
         ["soak", times] => soak::run(times.parse()?),
+        ["sbom"] => sbom::run(None),
+        ["sbom", file] => sbom::run(Some(file)),
         ["images"] => images::run(),
         ["arrows"] => arrows::run(),
         ["sizes"] => sizes::run(),

@@ -1,63 +1,80 @@
 //! `gantry import`.
 
 use contract::{Code, Failure};
+use importer::checksums::Found;
 use importer::import::{Archive, Import};
-use importer::source::Location;
 use mover::cancel::Cancel;
 use mover::progress::Progress;
 use mover::target::Options;
 
 use super::http;
 use crate::arguments::{self, ContentType, PreallocationMode};
-use crate::show;
+use crate::request::Request;
+use crate::{manifest, show};
 
 /// Imports, or explains what importing would do.
 ///
 /// # Errors
 /// Whatever stops it.
-pub(crate) fn run(arguments: arguments::Import, cancel: &Cancel) -> Result<(), Failure> {
-    let (json, explain) = (arguments.json, arguments.explain);
-    if arguments.content_type == ContentType::Archive {
-        return unpack(arguments, cancel);
+pub(crate) fn run(arguments: &arguments::Import, cancel: &Cancel) -> Result<(), Failure> {
+    let http = http::options(&arguments.http)?;
+    let request = match &arguments.manifest {
+        // The one operand is then the target.
+        Some(file) => manifest::request(file, arguments.source.as_deref(), http, arguments.filesystem_overhead)?,
+        None => Request::of(arguments, http, cancel)?,
+    };
+    match request.content_type {
+        ContentType::Kubevirt => import(request, arguments, cancel),
+        ContentType::Archive => unpack(request, arguments, cancel),
     }
+}
+
+fn import(request: Request, arguments: &arguments::Import, cancel: &Cancel) -> Result<(), Failure> {
     let import = Import {
-        location: Location::parse(&arguments.source)?,
-        http: http::options(&arguments.http)?,
+        location: request.location.clone(),
+        http: request.http.clone(),
         target: Options {
-            path: arguments.target,
+            path: request.target.clone(),
             force: arguments.force,
-            preallocation: arguments.preallocation.into(),
-            size: arguments.size,
-            scratch: arguments.scratch,
+            preallocation: request.preallocation,
+            size: request.size,
+            scratch: arguments.scratch.clone(),
             mode: None,
         },
-        overhead: arguments.filesystem_overhead,
+        overhead: request.overhead,
         format: arguments.format,
         decompress: !arguments.no_decompress,
-        checksum: arguments.checksum,
+        checksum: request.checksum.clone(),
         accept_unknown_end: arguments.accept_unknown_length,
         rate: arguments.rate_limit,
     };
-    if explain {
-        return show::explanation(&import.explain(cancel)?, json);
+    if arguments.explain {
+        let mut explanation = import.explain(cancel)?;
+        explanation.checksum = request.listed.map(Found::into_listed);
+        explanation.warnings.extend(request.warnings);
+        return show::explanation(&explanation, arguments.json);
     }
     let progress = Progress::default();
-    let report = show::while_running(&progress, json, || import.run(cancel, &progress))?;
-    show::report(&report, json)
+    let report = show::while_running(&progress, arguments.json, || import.run(cancel, &progress));
+    let mut report = report.map_err(|failure| request.explain(failure))?;
+    request.add_to(&mut report.checksum, &mut report.warnings);
+    show::report(&report, arguments.json)
 }
 
 /// Unpacks a tar file.
-fn unpack(arguments: arguments::Import, cancel: &Cancel) -> Result<(), Failure> {
-    refuse_options_of_disks(&arguments)?;
+fn unpack(request: Request, arguments: &arguments::Import, cancel: &Cancel) -> Result<(), Failure> {
+    refuse_options_of_disks(arguments)?;
     let archive = Archive {
-        location: Location::parse(&arguments.source)?,
-        http: http::options(&arguments.http)?,
-        directory: arguments.target,
+        location: request.location.clone(),
+        http: request.http.clone(),
+        directory: request.target.clone(),
         force: arguments.force,
-        checksum: arguments.checksum,
+        checksum: request.checksum.clone(),
     };
     let progress = Progress::default();
-    let report = show::while_running(&progress, arguments.json, || archive.run(cancel, &progress))?;
+    let report = show::while_running(&progress, arguments.json, || archive.run(cancel, &progress));
+    let mut report = report.map_err(|failure| request.explain(failure))?;
+    request.add_to(&mut report.checksum, &mut report.warnings);
     show::archive_report(&report, arguments.json)
 }
 

@@ -4,6 +4,7 @@ mod fingerprint;
 mod http;
 mod import;
 mod inspect;
+mod man;
 
 use std::process::ExitCode;
 
@@ -25,13 +26,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let cancel = signals::cancel_on_signal()
         .map_err(|error| Failure::new(Code::Internal, format!("cannot install the signal handlers: {error}")))?;
     match arguments.command {
-        Command::Import(import) => import::run(*import, &cancel)?,
+        Command::Import(import) => import::run(&import, &cancel)?,
         Command::Inspect(inspect) => inspect::run(&inspect, &cancel)?,
         Command::Fingerprint(of) => fingerprint::print(&of, &cancel)?,
         Command::Verify(verify) => fingerprint::verify(&verify, &cancel)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "gantry", &mut std::io::stdout());
         }
+        Command::Man { directory } => man::write(&directory)?,
         Command::CdiImporter(_) => {}
     }
     Ok(ExitCode::SUCCESS)

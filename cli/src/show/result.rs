@@ -31,6 +31,7 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
             Checked::Disk => "the raw disk",
         };
         line(&format!("  checksum matches {of}: {}", checksum.expected))?;
+        checksum.from.iter().try_for_each(|from| line(&format!("    as in {from}")))?;
     }
     for warning in &report.warnings {
         eprintln!("gantry: warning: {warning}");
@@ -50,6 +51,7 @@ pub(crate) fn archive_report(report: &ArchiveReport, as_json: bool) -> Result<()
     line(&format!("{target}: {members} members, {} in {seconds:.2} s", bytes(report.bytes)))?;
     if let Some(checksum) = &report.checksum {
         line(&format!("  checksum matches: {}", checksum.expected))?;
+        checksum.from.iter().try_for_each(|from| line(&format!("    as in {from}")))?;
     }
     report.warnings.iter().for_each(|warning| eprintln!("gantry: warning: {warning}"));
     Ok(())
@@ -77,6 +79,10 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
     line(&format!("target      {}, can take {}", found.target, bytes(found.room)))?;
     let resumable = if found.resumable { "yes" } else { "no: the source gives no entity tag or date to know it by" };
     line(&format!("resumable   {resumable}"))?;
+    found
+        .checksum
+        .iter()
+        .try_for_each(|found| line(&format!("checksum    {}, as in {}", found.expected, found.from)))?;
     found.warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 

@@ -130,7 +130,7 @@ fn parse_file(text: &str) -> Result<Location, Failure> {
 }
 
 /// Replaces `%41` by its byte; what is not such a triple stays.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -16,7 +16,7 @@ use super::message::{Answer, Event, Facts, Job, Origin, Question, Word};
 use super::wire::Channel;
 use super::{DECODING, LANES, lockdown};
 use crate::source::http::Options;
-use crate::source::{HttpSource, Location};
+use crate::source::{Location, open};
 use crate::work::{Outcome, Work};
 
 /// Arenas of the decoding process's allocator: what is large is in buffers that are used again.
@@ -44,7 +44,7 @@ pub(crate) fn run(
     let (mut decoding, lanes) =
         Decoding::start(&Job { origin, work }).map_err(|error| cannot("start the decoding process", &error))?;
     let http = Options { progress: progress.clone(), ..http.clone() };
-    let connect = || find(location, &http, cancel);
+    let connect = || open(location, &http, cancel);
     if let Location::Http { .. } = location {
         lockdown::fetching()?;
     }
@@ -55,15 +55,6 @@ pub(crate) fn run(
         }
         decoding.attend(cancel, progress)
     })
-}
-
-/// Finds the resource that `location` names.
-fn find(location: &Location, http: &Options, cancel: &Cancel) -> Result<Box<dyn Source>, Failure> {
-    let Location::Http { url, credentials } = location else {
-        return Err(Failure::new(Code::Internal, "the decoding process asked for a source that it has"));
-    };
-    let credentials = http.credentials.clone().or_else(|| credentials.clone());
-    Ok(Box::new(HttpSource::connect(url.clone(), Options { credentials, ..http.clone() }, cancel.clone())?))
 }
 
 fn cannot(doing: &str, error: &io::Error) -> Failure {

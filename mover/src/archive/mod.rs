@@ -134,7 +134,7 @@ impl Unpack<'_> {
         } else {
             return Err(crate::transfer::mismatch(checksum, &[("file", &file), ("decompressed", &inner)], self.source));
         };
-        Ok(Some(ChecksumReport { expected: checksum.to_string(), matched }))
+        Ok(Some(ChecksumReport { expected: checksum.to_string(), from: None, matched }))
     }
 }
 

@@ -35,6 +35,7 @@ use mover::cancel::Cancel;
 use mover::source::{Reader, Source};
 use reqwest::Url;
 
+pub(crate) use connect::may_carry;
 pub use options::{Authorities, Header, Options, ProxyChoice};
 pub(crate) use tls::install_provider;
 
@@ -51,6 +52,7 @@ pub struct HttpSource {
     whole: Mutex<Option<Body>>,
     access: Vec<String>,
     warnings: Vec<String>,
+    is_protected: bool,
 }
 
 impl HttpSource {
@@ -69,7 +71,14 @@ impl HttpSource {
         let remote = Arc::new(remote);
         let (access, warnings) = (access(&remote, &options)?, warnings(&remote, &options));
         let whole = if remote.facts.ranges { read_head(&remote, body)? } else { body };
-        Ok(Self { remote, whole: Mutex::new(whole), access, warnings })
+        let is_protected = remote.transport.origin().scheme() == "https" && !remote.downgraded && !options.insecure;
+        Ok(Self { remote, whole: Mutex::new(whole), access, warnings, is_protected })
+    }
+
+    /// Whether nobody on the way can change what is read: https to the end, with a certificate that was checked.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.is_protected
     }
 
     /// Bytes of bodies received so far, those fetched again included.

@@ -68,7 +68,11 @@ pub(crate) struct Import {
     /// of the raw disk
     #[arg(long, value_name = "ALGO:HEX", value_parser = failing::<Checksum>)]
     pub(crate) checksum: Option<Checksum>,
-    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
+    /// Disk in an archive (.ova, tar, zip), by the name of its member; needed only where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
+    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide; with it an archive is
+    /// looked into only for --disk
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
     /// Take the file as it is, even if it begins like a compressed one; needs --format
@@ -154,6 +158,9 @@ pub(crate) struct Http {
 pub(crate) struct Inspect {
     /// http:// or https:// address, or path; over HTTP only tables are read
     pub(crate) source: String,
+    /// Disk in an archive (.ova, tar, zip), by the name of its member; without it several disks are listed
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
     /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,

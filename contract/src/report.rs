@@ -13,6 +13,9 @@ pub struct ImportReport {
     pub schema: &'static str,
     /// Target path as given.
     pub target: String,
+    /// Name of the disk in the archive that the source is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// Disk format of the source: `raw`, `iso`, `qcow2` ...
     pub format: &'static str,
     /// Compression around the source: `gzip`, `zstd`, or nothing.
@@ -95,7 +98,7 @@ pub struct ChecksumReport {
     pub matched: Checked,
 }
 
-/// What a given digest covers; publishers give any of the three.
+/// What a given digest covers; publishers give any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checked {
@@ -103,6 +106,21 @@ pub enum Checked {
     File,
     /// The stream inside the file's compression.
     Decompressed,
+    /// The member of an archive that is the disk image, as its manifest has it.
+    Member,
     /// The raw disk.
     Disk,
+}
+
+impl Checked {
+    /// The name in messages, and in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Decompressed => "decompressed",
+            Self::Member => "member",
+            Self::Disk => "disk",
+        }
+    }
 }

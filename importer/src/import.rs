@@ -7,6 +7,7 @@ use formats::probe::Format;
 use mover::archive::Unpack;
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
+use mover::container::{self, Image, Wanted};
 use mover::inspect::{Inspection, inspect};
 use mover::look::Look;
 use mover::plan::{Plan, Route};
@@ -31,6 +32,8 @@ pub struct Import {
     pub target: Options,
     /// Share of the target's file system that is kept for the file system itself.
     pub overhead: Option<Overhead>,
+    /// The member of an archive that is the disk; without it the only disk image is.
+    pub disk: Option<String>,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
     /// Undo a compression around the image, if there is one.
@@ -133,9 +136,10 @@ impl Import {
     /// # Errors
     /// As [`run`](Self::run), as far as it can be known without writing.
     pub fn explain(&self, cancel: &Cancel) -> Result<Explanation, Failure> {
-        let source = open(&self.location, &self.http, cancel)?;
-        let look = Look::at(&*source, self.format, self.decompress)?;
-        let plan = self.transfer(&*source, cancel, &Progress::default())?.plan(&look)?;
+        let image = self.image(open(&self.location, &self.http, cancel)?)?;
+        let look = Look::at(&*image.source, self.format, self.decompress)?;
+        let plan = self.transfer(&image, cancel, &Progress::default())?.plan(&look)?;
+        let source = image.source;
         let inspection = inspect(&*source, &look)?;
         let (target, room) = target::check(self.target.clone(), inspection.virtual_size)?;
         let fetch = match (plan.route, inspection.allocation) {
@@ -155,22 +159,29 @@ impl Import {
 
     fn attempt(&self, cancel: &Cancel, progress: &Progress) -> Result<ImportReport, Failure> {
         let http = HttpOptions { progress: progress.clone(), ..self.http.clone() };
-        let source = open(&self.location, &http, cancel)?;
-        self.transfer(&*source, cancel, progress)?.run()
+        let image = self.image(open(&self.location, &http, cancel)?)?;
+        self.transfer(&image, cancel, progress)?.run()
+    }
+
+    /// The source itself, or the disk in the archive that it is.
+    fn image(&self, source: Box<dyn Source>) -> Result<Image, Failure> {
+        let (disk, format) = (self.disk.as_deref(), self.format);
+        let algorithm = self.checksum.as_ref().map(|checksum| checksum.algorithm);
+        container::enter(source, &Wanted { disk, format, decompress: self.decompress, algorithm })?.one()
     }
 
     fn transfer<'a>(
         &self,
-        source: &'a dyn Source,
+        image: &'a Image,
         cancel: &'a Cancel,
         progress: &'a Progress,
     ) -> Result<Transfer<'a>, Failure> {
         Ok(Transfer {
-            source,
+            source: &*image.source,
             target: Options { size: self.size()?, ..self.target.clone() },
             format: self.format,
             decompress: self.decompress,
-            checksum: self.checksum.clone(),
+            checksum: self.checksum.clone().or_else(|| image.checksum.clone()),
             accept_unknown_end: self.accept_unknown_end,
             rate: self.rate,
             volume: volume::identity(&self.target.path),

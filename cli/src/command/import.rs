@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: arguments::Import, cancel: &Cancel) -> Result<(), F
             mode: None,
         },
         overhead: arguments.filesystem_overhead,
+        disk: arguments.disk,
         format: arguments.format,
         decompress: !arguments.no_decompress,
         checksum: arguments.checksum,
@@ -64,6 +65,7 @@ fn unpack(arguments: arguments::Import, cancel: &Cancel) -> Result<(), Failure> 
 /// An option that would be ignored is refused.
 fn refuse_options_of_disks(arguments: &arguments::Import) -> Result<(), Failure> {
     let given = [
+        ("--disk", arguments.disk.is_some()),
         ("--format", arguments.format.is_some()),
         ("--size", arguments.size.is_some()),
         ("--filesystem-overhead", arguments.filesystem_overhead.is_some()),

@@ -4,6 +4,7 @@ use contract::{Code, Failure};
 use importer::import;
 use importer::source::Location;
 use mover::cancel::Cancel;
+use mover::container::{self, Entered, Wanted};
 use mover::inspect;
 use mover::look::Look;
 
@@ -21,7 +22,12 @@ pub(crate) fn run(arguments: &Inspect, cancel: &Cancel) -> Result<(), Failure> {
         return Err(Failure::new(Code::Usage, "an empty disk has nothing to inspect"));
     }
     let source = import::open(&location, &http::options(&arguments.http)?, cancel)?;
-    let look = Look::at(&*source, arguments.format, true)?;
-    let inspection = inspect::inspect(&*source, &look)?;
-    show::inspection(&*source, &look, &inspection, arguments.json)
+    let (disk, format) = (arguments.disk.as_deref(), arguments.format);
+    let image = match container::enter(source, &Wanted { disk, format, decompress: true, algorithm: None })? {
+        Entered::Image(image) => image,
+        Entered::Several { archive, disks } => return show::disks(&archive, &disks, arguments.json),
+    };
+    let look = Look::at(&*image.source, format, true)?;
+    let inspection = inspect::inspect(&*image.source, &look)?;
+    show::inspection(&image, &look, &inspection, arguments.json)
 }

@@ -4,9 +4,9 @@ use contract::{ArchiveReport, Checked, Failure, ImportReport, SCHEMA};
 use formats::probe::Compression;
 use formats::qcow2::Facts;
 use importer::import::Explanation;
+use mover::container::{Disk, Image};
 use mover::inspect::Inspection;
 use mover::look::Look;
-use mover::source::Source;
 use serde_json::{Value, json};
 
 use super::{bytes, line};
@@ -31,10 +31,14 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
     if report.resumed > 0 {
         line(&format!("  attempt {}: {} were there already", report.attempt, bytes(report.resumed)))?;
     }
+    if let Some(member) = &report.member {
+        line(&format!("  disk in the archive: {member}"))?;
+    }
     if let Some(checksum) = &report.checksum {
         let of = match checksum.matched {
             Checked::File => "the file as downloaded",
             Checked::Decompressed => "the decompressed stream",
+            Checked::Member => "the disk in the archive",
             Checked::Disk => "the raw disk",
         };
         line(&format!("  checksum matches {of}: {}", checksum.expected))?;
@@ -77,6 +81,7 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
         return super::json(&json!({
             "schema": SCHEMA,
             "source": source.name(),
+            "member": source.member(),
             "length": source.len(),
             "access": source.access(),
             "format": look.format.name(),
@@ -112,17 +117,36 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
     warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
 }
 
+/// Prints the disks of an archive that holds several.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn disks(archive: &str, disks: &[Disk], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let disks: Vec<Value> =
+            disks.iter().map(|disk| json!({"member": disk.name, "fileLength": disk.size})).collect();
+        return super::json(&json!({"schema": SCHEMA, "source": archive, "disks": disks}));
+    }
+    line(&format!("source        {archive}"))?;
+    disks.iter().try_for_each(|disk| {
+        let size = disk.size.map_or("unknown length".to_owned(), |size| format!("{} ({size} bytes)", bytes(size)));
+        line(&format!("disk          {}, {size}", disk.name))
+    })?;
+    line("choose one with --disk NAME")
+}
+
 /// Prints what an image is.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn inspection(source: &dyn Source, look: &Look, found: &Inspection, as_json: bool) -> Result<(), Failure> {
+pub(crate) fn inspection(image: &Image, look: &Look, found: &Inspection, as_json: bool) -> Result<(), Failure> {
     let compression = look.compression.map(Compression::name);
-    let risks = risks(source, found);
+    let (source, risks) = (&*image.source, risks(image, found));
     if as_json {
         return super::json(&json!({
             "schema": SCHEMA,
             "source": source.name(),
+            "member": source.member(),
             "format": look.format.name(),
             "compression": compression,
             "fileLength": source.len(),
@@ -189,8 +213,12 @@ fn features(facts: &Facts) -> Vec<String> {
 }
 
 /// What a careful user should know before importing.
-fn risks(source: &dyn Source, found: &Inspection) -> Vec<String> {
-    let mut risks = source.warnings();
+fn risks(image: &Image, found: &Inspection) -> Vec<String> {
+    let mut risks = image.source.warnings();
+    if image.others_may_follow {
+        risks
+            .push("The archive was read only as far as this disk; an import refuses it if another follows.".to_owned());
+    }
     if let Some(facts) = &found.qcow2 {
         if facts.snapshots > 0 {
             risks

@@ -88,7 +88,11 @@ pub(crate) struct Import {
     /// disk.img.sha256 and the like; the line of the source's file name counts
     #[arg(long, value_name = "LIST", conflicts_with = "checksum")]
     pub(crate) checksum_from: Option<String>,
-    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
+    /// Disk in an archive (.ova, tar, zip), by the name of its member; needed only where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
+    /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide; with it an archive is
+    /// looked into only for --disk
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
     /// Take the file as it is, even if it begins like a compressed one; needs --format
@@ -174,6 +178,9 @@ pub(crate) struct Http {
 pub(crate) struct Inspect {
     /// http:// or https:// address, or path; over HTTP only tables are read
     pub(crate) source: String,
+    /// Disk in an archive (.ova, tar, zip), by the name of its member; without it several disks are listed
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
     /// Format of the image: raw, iso, qcow2, vmdk, vdi, vhd, vhdx or qed. Without it its bytes decide
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,

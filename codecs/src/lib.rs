@@ -1,11 +1,12 @@
 //! Decompression as bounded steps: some bytes in, some bytes out, no I/O, no thread, memory fixed at the start.
 //!
-//! Two kinds. A [`StreamDecoder`] undoes the compression around a whole file (gzip, bzip2, xz, zstd, lz4) and says where
-//! decoding could start again. A [`ClusterDecoder`] undoes the compression of one cluster inside an image, whose decoded
+//! Two kinds. A [`StreamDecoder`] undoes the compression around a whole file (gzip, bzip2, xz, zstd, lz4) or a
+//! zip member (deflate) and says where decoding could start again. A [`ClusterDecoder`] undoes the compression of one cluster inside an image, whose decoded
 //! size is known.
 
 mod bzip2;
 mod cluster;
+mod deflate;
 mod error;
 mod gzip;
 mod lz4;
@@ -16,6 +17,7 @@ pub mod zstd;
 
 pub use bzip2::Bzip2Decoder;
 pub use cluster::{ClusterCodec, ClusterDecoder};
+pub use deflate::DeflateDecoder;
 pub use error::{Error, Kind};
 pub use gzip::GzipDecoder;
 pub use lz4::Lz4Decoder;

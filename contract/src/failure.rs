@@ -121,6 +121,8 @@ codes! {
     ImageTooLarge "image-too-large" Image "check that the image is what it should be: disks of up to 64 TiB are read";
     ImageMemory "image-memory" Image "compress the image again with a window of at most 128 MiB";
     ImageUnplaced "image-unplaced" Image "give a --scratch directory, or serve the image where it can be read at random (HTTP with ranges, a local file)";
+    ImageSeveral "image-several" Image "choose one with `gantry import --disk NAME`, or make an archive of one disk";
+    ImageNoDisk "image-no-disk" Image "choose the member that is the disk with `gantry import --disk NAME`";
     ArchiveUnsafe "archive-unsafe" Image "make the archive again without members that leave its directory, devices or pipes";
     ChecksumList "checksum-list" Verification "check that the list is of this image, or give its digest with --checksum";
     ChecksumMismatch "checksum-mismatch" Verification "check the digest and where it was taken from; if it is right, the source is damaged";

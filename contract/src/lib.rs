@@ -11,6 +11,6 @@ mod report;
 
 pub use failure::{Class, Code, Failure};
 pub use report::{
-    ArchiveReport, Checked, ChecksumReport, Explanation, ImportReport, Inspection, Listed, Qcow2, SCHEMA, StageReport,
-    Word,
+    ArchiveReport, Checked, ChecksumReport, Disks, Explanation, ImportReport, Inspection, Listed, Member, Qcow2,
+    SCHEMA, StageReport, Word,
 };

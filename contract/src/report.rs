@@ -19,6 +19,9 @@ pub struct ImportReport {
     pub schema: Word,
     /// Target path as given.
     pub target: String,
+    /// Name of the disk in the archive that the source is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// Disk format of the source: `raw`, `iso`, `qcow2` ...
     pub format: Word,
     /// Compression around the source: `gzip`, `zstd`, or nothing.
@@ -104,7 +107,7 @@ pub struct ChecksumReport {
     pub matched: Checked,
 }
 
-/// What a given digest covers; publishers give any of the three.
+/// What a given digest covers; publishers give any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Checked {
@@ -112,6 +115,8 @@ pub enum Checked {
     File,
     /// The stream inside the file's compression.
     Decompressed,
+    /// The member of an archive that is the disk image, as its manifest has it.
+    Member,
     /// The raw disk.
     Disk,
 }
@@ -124,6 +129,8 @@ pub struct Explanation {
     pub schema: Word,
     /// The source as messages name it.
     pub source: String,
+    /// Name of the disk in the archive that the source is, if it is one.
+    pub member: Option<String>,
     /// Length of the file.
     pub length: Option<u64>,
     /// How the source is reached, without secrets.
@@ -173,6 +180,8 @@ pub struct Inspection {
     pub schema: Word,
     /// The source as messages name it.
     pub source: String,
+    /// Name of the disk in the archive that the source is, if it is one.
+    pub member: Option<String>,
     /// Disk format.
     pub format: Word,
     /// Compression around it.
@@ -191,6 +200,27 @@ pub struct Inspection {
     pub qcow2: Option<Qcow2>,
     /// What a careful user should know before importing, in full sentences.
     pub risks: Vec<String>,
+}
+
+/// The disks in an archive that holds several.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Disks {
+    /// Always [`SCHEMA`].
+    pub schema: Word,
+    /// The archive as messages name it.
+    pub source: String,
+    /// The disks, in the archive's order.
+    pub disks: Vec<Member>,
+}
+
+/// A disk in an archive.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// The member's name, as `--disk` takes it.
+    pub member: String,
+    /// Bytes of the image file, where the archive says it beforehand.
+    pub file_length: Option<u64>,
 }
 
 /// Facts of a qcow2 header (QEMU, docs/interop/qcow2.rst).
@@ -217,4 +247,17 @@ pub struct Qcow2 {
     pub snapshots: u32,
     /// Persistent dirty bitmaps.
     pub bitmaps: u32,
+}
+
+impl Checked {
+    /// The name in messages, and in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Decompressed => "decompressed",
+            Self::Member => "member",
+            Self::Disk => "disk",
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use contract::{ArchiveReport, Code, Explanation, Failure, ImportReport, Inspection};
+use contract::{ArchiveReport, Code, Explanation, Failure, ImportReport};
 use formats::probe::Format;
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
@@ -14,6 +14,7 @@ use crate::source::Location;
 use crate::source::http::Options as HttpOptions;
 use crate::split;
 use crate::volume;
+pub use crate::work::Inspected;
 use crate::work::{Outcome, Wanted, Work};
 
 /// What to import.
@@ -27,6 +28,8 @@ pub struct Import {
     pub target: Options,
     /// Share of the target's file system that is kept for the file system itself.
     pub overhead: Option<Overhead>,
+    /// The member of an archive that is the disk; without it the only disk image is.
+    pub disk: Option<String>,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
     /// Undo a compression around the image, if there is one.
@@ -79,6 +82,8 @@ pub struct Inspect {
     pub location: Location,
     /// How to speak HTTP, if the source is a server.
     pub http: HttpOptions,
+    /// The member of an archive that is the disk; without it several are listed.
+    pub disk: Option<String>,
     /// Format to believe instead of the first bytes.
     pub format: Option<Format>,
 }
@@ -110,6 +115,7 @@ impl Import {
     fn wanted(&self) -> Result<Wanted, Failure> {
         Ok(Wanted {
             target: Options { size: self.size()?, ..self.target.clone() },
+            disk: self.disk.clone(),
             format: self.format,
             decompress: self.decompress,
             checksum: self.checksum.clone(),
@@ -129,17 +135,17 @@ impl Import {
 }
 
 impl Inspect {
-    /// What the image is, without reading its data.
+    /// What the image is, without reading its data; or which disks an archive holds.
     ///
     /// # Errors
     /// The source cannot be read, or the image is refused.
-    pub fn run(&self, cancel: &Cancel) -> Result<Inspection, Failure> {
+    pub fn run(&self, cancel: &Cancel) -> Result<Inspected, Failure> {
         if matches!(self.location, Location::Blank(_)) {
             return Err(Failure::new(Code::Usage, "an empty disk has nothing to inspect"));
         }
-        let work = Work::Inspect { format: self.format };
+        let work = Work::Inspect { disk: self.disk.clone(), format: self.format };
         match split::run(&self.location, &self.http, work, cancel, &Progress::default())? {
-            Outcome::Inspected(inspection) => Ok(*inspection),
+            Outcome::Inspected(inspected) => Ok(inspected),
             other => Err(another(&other)),
         }
     }

@@ -7,12 +7,13 @@
 
 use std::path::PathBuf;
 
-use contract::{ArchiveReport, Code, Explanation, Failure, ImportReport, Inspection, Qcow2, SCHEMA};
+use contract::{ArchiveReport, Code, Disks, Explanation, Failure, ImportReport, Inspection, Member, Qcow2, SCHEMA};
 use formats::probe::{Compression, Format};
 use formats::qcow2;
 use mover::archive::{Beneath, Unpack};
 use mover::cancel::Cancel;
 use mover::checksum::Checksum;
+use mover::container::{self, Entered, Image};
 use mover::inspect::inspect;
 use mover::journal;
 use mover::look::Look;
@@ -28,6 +29,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Wanted {
     /// Where it goes.
     pub(crate) target: Options,
+    /// The member of an archive that is the disk; without it the only disk image is.
+    pub(crate) disk: Option<String>,
     /// Format to believe instead of the first bytes.
     #[serde(with = "text")]
     pub(crate) format: Option<Format>,
@@ -53,6 +56,8 @@ pub(crate) enum Work {
     Explain(Wanted),
     /// Say what the image is.
     Inspect {
+        /// The member of an archive that is the disk; without it several are listed.
+        disk: Option<String>,
         /// Format to believe instead of the first bytes.
         #[serde(with = "text")]
         format: Option<Format>,
@@ -78,9 +83,18 @@ pub(crate) enum Outcome {
     /// Of [`Work::Explain`].
     Explained(Box<Explanation>),
     /// Of [`Work::Inspect`].
-    Inspected(Box<Inspection>),
+    Inspected(Inspected),
     /// Of [`Work::Unpack`].
     Unpacked(Box<ArchiveReport>),
+}
+
+/// What an image is, or which an archive holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Inspected {
+    /// One image.
+    Image(Box<Inspection>),
+    /// Several, of which none was chosen.
+    Several(Disks),
 }
 
 /// Work for which everything but the source is open.
@@ -90,7 +104,7 @@ pub(crate) enum Ready {
     /// [`Work::Explain`], with what the target is and how many bytes it can take.
     Explain(Wanted, Kind, u64),
     /// [`Work::Inspect`].
-    Inspect(Option<Format>),
+    Inspect(Option<String>, Option<Format>),
     /// [`Work::Unpack`].
     Unpack(Beneath, Option<Checksum>),
 }
@@ -113,7 +127,7 @@ impl Work {
                 let (kind, room) = target::check(wanted.target.clone())?;
                 Ready::Explain(wanted, kind, room)
             }
-            Self::Inspect { format } => Ready::Inspect(format),
+            Self::Inspect { disk, format } => Ready::Inspect(disk, format),
             Self::Unpack { directory, force, checksum } => Ready::Unpack(Beneath::open(&directory, force)?, checksum),
         })
     }
@@ -130,10 +144,8 @@ impl Ready {
                 let imported = wanted.import(open, &**target, cancel, progress);
                 Outcome::Imported(Box::new(imported.map_err(|failure| conclude(&**target, failure))?))
             }
-            Self::Explain(wanted, kind, room) => {
-                Outcome::Explained(Box::new(wanted.explain(&*open()?, *kind, *room)?))
-            }
-            Self::Inspect(format) => Outcome::Inspected(Box::new(inspection(&*open()?, *format)?)),
+            Self::Explain(wanted, kind, room) => Outcome::Explained(Box::new(wanted.explain(open()?, *kind, *room)?)),
+            Self::Inspect(disk, format) => Outcome::Inspected(inspected(open()?, disk.as_deref(), *format)?),
             Self::Unpack(directory, checksum) => {
                 let (source, checksum) = (&*open()?, checksum.clone());
                 Outcome::Unpacked(Box::new(Unpack { source, directory, checksum, cancel, progress }.run()?))
@@ -151,14 +163,13 @@ impl Wanted {
         cancel: &Cancel,
         progress: &Progress,
     ) -> Result<ImportReport, Failure> {
-        let first = open()?;
-        match self.attempt(&*first, target, cancel, progress) {
+        match self.attempt(open()?, target, cancel, progress) {
             Err(failure) if failure.code() == Code::SourceChanged => {
                 progress.troubled(&failure);
                 // A source that cannot be had again is the failure that there was.
                 let Ok(again) = open() else { return Err(failure) };
                 journal::forget(target)?;
-                let mut report = self.attempt(&*again, target, cancel, progress)?;
+                let mut report = self.attempt(again, target, cancel, progress)?;
                 report.warnings.push(format!("The source was replaced meanwhile ({failure}); started over."));
                 Ok(report)
             }
@@ -168,20 +179,32 @@ impl Wanted {
 
     fn attempt(
         &self,
-        source: &dyn Source,
+        source: Box<dyn Source>,
         target: &dyn Target,
         cancel: &Cancel,
         progress: &Progress,
     ) -> Result<ImportReport, Failure> {
+        let image = self.image(source)?;
+        let source = &*image.source;
         let Self { format, decompress, ref checksum, accept_unknown_end, rate, volume, .. } = *self;
-        let checksum = checksum.clone();
+        let checksum = checksum.clone().or_else(|| image.checksum.clone());
         Transfer { source, target, format, decompress, checksum, accept_unknown_end, rate, volume, cancel, progress }
             .run()
     }
 
-    fn explain(&self, source: &dyn Source, kind: Kind, room: u64) -> Result<Explanation, Failure> {
+    /// The source itself, or the disk in the archive that it is.
+    fn image(&self, source: Box<dyn Source>) -> Result<Image, Failure> {
+        let (disk, format) = (self.disk.as_deref(), self.format);
+        let algorithm = self.checksum.as_ref().map(|checksum| checksum.algorithm);
+        container::enter(source, &container::Wanted { disk, format, decompress: self.decompress, algorithm })?.one()
+    }
+
+    fn explain(&self, source: Box<dyn Source>, kind: Kind, room: u64) -> Result<Explanation, Failure> {
+        let image = self.image(source)?;
+        let source = &*image.source;
+        let has_checksum = self.checksum.is_some() || image.checksum.is_some();
         let look = Look::at(source, self.format, self.decompress)?;
-        let plan = plan(&Facts::of(source, &look, self.checksum.is_some(), self.accept_unknown_end))?;
+        let plan = plan(&Facts::of(source, &look, has_checksum, self.accept_unknown_end))?;
         let inspection = inspect(source, &look)?;
         if kind == Kind::Device {
             target::refuse_small(&self.target, room, inspection.virtual_size)?;
@@ -201,6 +224,7 @@ impl Wanted {
         Ok(Explanation {
             schema: SCHEMA.into(),
             source: source.name().to_owned(),
+            member: source.member().map(str::to_owned),
             length: source.len(),
             access: source.access(),
             format: look.format.name().into(),
@@ -220,14 +244,30 @@ impl Wanted {
     }
 }
 
-fn inspection(source: &dyn Source, format: Option<Format>) -> Result<Inspection, Failure> {
+fn inspected(source: Box<dyn Source>, disk: Option<&str>, format: Option<Format>) -> Result<Inspected, Failure> {
+    let wanted = container::Wanted { disk, format, decompress: true, algorithm: None };
+    Ok(match container::enter(source, &wanted)? {
+        Entered::Image(image) => Inspected::Image(Box::new(inspection(&image, format)?)),
+        Entered::Several { archive, disks } => {
+            let disks = disks.into_iter().map(|disk| Member { member: disk.name, file_length: disk.size }).collect();
+            Inspected::Several(Disks { schema: SCHEMA.into(), source: archive, disks })
+        }
+    })
+}
+
+fn inspection(image: &Image, format: Option<Format>) -> Result<Inspection, Failure> {
+    let source = &*image.source;
     let look = Look::at(source, format, true)?;
     let found = inspect(source, &look)?;
     let mut risks = source.warnings();
+    if image.others_may_follow {
+        risks.push("The archive was read only as far as this disk; an import refuses it if another follows.".into());
+    }
     risks.extend(found.qcow2.iter().flat_map(risks_of));
     Ok(Inspection {
         schema: SCHEMA.into(),
         source: source.name().to_owned(),
+        member: source.member().map(str::to_owned),
         format: look.format.name().into(),
         compression: look.compression.map(Compression::name).map(Into::into),
         file_length: source.len(),

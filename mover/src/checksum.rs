@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use contract::{Code, Failure};
+use contract::{Checked, Code, Failure};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::digest::common::hazmat::{DeserializeStateError, SerializableState, SerializedState};
@@ -34,7 +34,7 @@ impl Algorithm {
         }
     }
 
-    const fn bytes(self) -> usize {
+    pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
             Self::Sha1 => 20,
@@ -63,6 +63,11 @@ impl Checksum {
     #[must_use]
     pub fn matches(&self, digest: &str) -> bool {
         self.hex == digest
+    }
+
+    /// What the expected digest turns out to be of.
+    pub(crate) fn among(&self, seen: &[(Checked, String)]) -> Option<Checked> {
+        seen.iter().find(|(_, digest)| self.matches(digest)).map(|(checked, _)| *checked)
     }
 }
 

@@ -172,7 +172,7 @@ impl Fetcher<'_> {
         self.cancel.check()?;
         self.stage.wait(|| self.limiter.pass(buf.len() as u64, self.stop))?;
         let read = self.stage.work(|| reader.fill(buf))?;
-        self.fetched.fetch_add(read as u64, Ordering::Relaxed);
+        self.fetched.fetch_add(reader.fetched(read as u64), Ordering::Relaxed);
         Ok(read)
     }
 }

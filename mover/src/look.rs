@@ -209,7 +209,7 @@ impl Look {
     /// The source cannot be opened.
     pub fn into_reader(self, source: &dyn Source, offset: u64) -> Result<Box<dyn Reader>, Failure> {
         match self.rest {
-            Some(rest) => Ok(Box::new(Prefixed { head: self.head, used: 0, rest })),
+            Some(rest) => Ok(Box::new(Prefixed::new(self.head, rest))),
             None => source.open(offset..source.len().unwrap_or(u64::MAX)),
         }
     }
@@ -230,7 +230,7 @@ impl ArchiveLook {
     /// The decoder's memory cannot be had.
     pub(crate) fn into_parts(self, source: &dyn Source) -> Result<Opened, Failure> {
         let decoder = self.compression.map(|compression| decoder(compression, source.name(), 0)).transpose()?;
-        Ok((Box::new(Prefixed { head: self.head, used: 0, rest: self.rest }), decoder))
+        Ok((Box::new(Prefixed::new(self.head, self.rest)), decoder))
     }
 }
 
@@ -291,7 +291,8 @@ impl formats::Map for Zeros {
     }
 }
 
-fn decoder(compression: Compression, name: &str, offset: u64) -> Result<Box<dyn StreamDecoder>, Failure> {
+/// A decoder of a file from `offset` on: its beginning, or the end of a member or frame.
+pub(crate) fn decoder(compression: Compression, name: &str, offset: u64) -> Result<Box<dyn StreamDecoder>, Failure> {
     let refused = |error| codec_failure(&error, name, offset);
     Ok(match (compression, offset) {
         (Compression::Gzip, 0) => Box::new(GzipDecoder::new()),
@@ -308,7 +309,7 @@ fn decoder(compression: Compression, name: &str, offset: u64) -> Result<Box<dyn 
 }
 
 /// Reads more of a compressed file; false at its end.
-fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<bool, Failure> {
+pub(crate) fn read_on(source: &dyn Source, reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<bool, Failure> {
     if !source.has_ranges() {
         return append(reader, head);
     }
@@ -327,7 +328,7 @@ fn append(reader: &mut dyn Reader, head: &mut Vec<u8>) -> Result<bool, Failure> 
 }
 
 /// Decodes as much as a probe wants, with `more` of the file as the codec needs it: its first block may be long.
-fn first_inside(
+pub(crate) fn first_inside(
     compression: Compression,
     head: &mut Vec<u8>,
     name: &str,
@@ -351,10 +352,16 @@ fn first_inside(
 }
 
 /// Bytes that were read already, then the rest.
-struct Prefixed {
+pub(crate) struct Prefixed {
     head: Vec<u8>,
     used: usize,
     rest: Box<dyn Reader>,
+}
+
+impl Prefixed {
+    pub(crate) fn new(head: Vec<u8>, rest: Box<dyn Reader>) -> Self {
+        Self { head, used: 0, rest }
+    }
 }
 
 impl Reader for Prefixed {
@@ -368,5 +375,9 @@ impl Reader for Prefixed {
         buf[..len].copy_from_slice(&left[..len]);
         self.used += len;
         Ok(len)
+    }
+
+    fn fetched(&mut self, handed_out: u64) -> u64 {
+        self.rest.fetched(handed_out)
     }
 }

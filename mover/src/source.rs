@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use contract::Failure;
+use contract::{Checked, Failure};
 
 use crate::shared::SharedMemory;
 
@@ -34,6 +34,12 @@ pub trait Reader: Send {
             }
         }
         Ok(filled)
+    }
+
+    /// Bytes fetched since the last call, in which `handed_out` bytes were handed out: another number where a reader
+    /// decodes or passes over something.
+    fn fetched(&mut self, handed_out: u64) -> u64 {
+        handed_out
     }
 }
 
@@ -78,6 +84,16 @@ pub trait Source: Send + Sync {
 
     /// What a careful user should know about this source (weak transport, missing length ...), in full sentences.
     fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Name of the member of an archive that this source is, if it is one.
+    fn member(&self) -> Option<&str> {
+        None
+    }
+
+    /// Digests of the archive around a member, known once all of it has flowed past.
+    fn digests(&self) -> Vec<(Checked, String)> {
         Vec::new()
     }
 

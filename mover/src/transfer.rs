@@ -188,6 +188,7 @@ impl Attempt<'_> {
         Ok(ImportReport {
             schema: SCHEMA.into(),
             target: self.target.path().display().to_string(),
+            member: self.transfer.source.member().map(str::to_owned),
             format: format.name().into(),
             compression: compression.map(|compression| compression.name().into()),
             route: self.plan.route.name().into(),
@@ -401,8 +402,8 @@ impl Attempt<'_> {
         })
     }
 
-    /// Compares the checksum with the digests of the file, of what was inside its compression, and at last of the disk:
-    /// users paste any of the three.
+    /// Compares the checksum with the digests of the file, of what was inside its compression or in an archive, and at last
+    /// of the disk: users paste any of them.
     fn check(&self, moved: &Moved) -> Result<Option<Checked>, Failure> {
         let Some(checksum) = &self.transfer.checksum else { return Ok(None) };
         if let Some(finished) = self.finished()
@@ -410,19 +411,16 @@ impl Attempt<'_> {
         {
             return Ok(finished.checked);
         }
-        let matches = |digest: &Option<String>| digest.as_ref().is_some_and(|digest| checksum.matches(digest));
-        if matches(&moved.file) {
-            return Ok(Some(Checked::File));
+        let source = self.transfer.source;
+        let file = if source.member().is_some() { Checked::Member } else { Checked::File };
+        let mut seen = source.digests();
+        seen.extend(moved.file.clone().map(|digest| (file, digest)));
+        seen.extend(moved.inner.clone().map(|digest| (Checked::Decompressed, digest)));
+        if let Some(checked) = checksum.among(&seen) {
+            return Ok(Some(checked));
         }
-        if matches(&moved.inner) {
-            return Ok(Some(Checked::Decompressed));
-        }
-        let disk = Some(self.digest_of_disk(checksum, moved.virtual_size)?);
-        if matches(&disk) {
-            return Ok(Some(Checked::Disk));
-        }
-        let seen = [("file", &moved.file), ("decompressed", &moved.inner), ("disk", &disk)];
-        Err(mismatch(checksum, &seen, self.transfer.source))
+        seen.push((Checked::Disk, self.digest_of_disk(checksum, moved.virtual_size)?));
+        checksum.among(&seen).map(Some).ok_or_else(|| mismatch(checksum, &seen, source))
     }
 
     fn digest_of_disk(&self, checksum: &Checksum, size: u64) -> Result<String, Failure> {
@@ -461,7 +459,9 @@ struct Finished {
 }
 
 impl Finished {
-    const CHECKED: [Option<Checked>; 4] = [None, Some(Checked::File), Some(Checked::Decompressed), Some(Checked::Disk)];
+    /// A record holds the place in this list.
+    const CHECKED: [Option<Checked>; 5] =
+        [None, Some(Checked::File), Some(Checked::Decompressed), Some(Checked::Disk), Some(Checked::Member)];
 
     fn checkpoint(&self) -> Checkpoint {
         let checked = Self::CHECKED.iter().position(|checked| *checked == self.checked).unwrap_or_default();
@@ -475,8 +475,8 @@ impl Finished {
 }
 
 /// Nothing has the expected digest.
-pub(crate) fn mismatch(checksum: &Checksum, seen: &[(&str, &Option<String>)], source: &dyn Source) -> Failure {
-    let seen = seen.iter().filter_map(|(name, digest)| digest.as_ref().map(|digest| format!("{name} {digest}")));
+pub(crate) fn mismatch(checksum: &Checksum, seen: &[(Checked, String)], source: &dyn Source) -> Failure {
+    let seen = seen.iter().map(|(checked, digest)| format!("{} {digest}", checked.name()));
     let what = format!("the checksum is {checksum}, and the source has: {}", seen.collect::<Vec<_>>().join(", "));
     Failure::new(Code::ChecksumMismatch, what).at(source.name())
 }

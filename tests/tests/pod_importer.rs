@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result};
+use fixtures::command::run;
 use fixtures::device::LoopDevice;
 use fixtures::images::qcow2::{Clusters, Qcow2, qemu_img};
 use fixtures::images::{MIB, compare, compress, raw};
@@ -170,6 +171,34 @@ fn preallocation_reserves_the_whole_disk() -> Result<()> {
     assert_eq!(pod.succeed()?["preallocationApplied"], true);
     assert!(fs::metadata(pod.disk())?.blocks() * 512 >= 60 * MIB);
     compare::by_cmp(&house.disk, &pod.disk())
+}
+
+#[test]
+fn the_disk_in_an_archive_is_imported_and_its_manifest_verified() -> Result<()> {
+    let house = House::new()?;
+    let tar = |arguments: &[&str]| run(Command::new("tar").current_dir(house.folder.path()).args(arguments));
+    tar(&["-czf", "disk.tar.gz", "disk.qcow2"])?;
+    tar(&["-cf", "two.tar", "disk.qcow2", "disk.raw"])?;
+    fs::write(house.at("box.ovf"), "<Envelope/>")?;
+    fs::write(
+        house.at("box.mf"),
+        format!("SHA256(disk.qcow2)= {}\n", &sha256(&house.at("disk.qcow2"))?["sha256:".len()..]),
+    )?;
+    tar(&["-cf", "box.ova", "box.ovf", "box.mf", "disk.qcow2"])?;
+    for name in ["disk.tar.gz", "box.ova"] {
+        let pod = Pod::importing(house.nginx.url(name), "64Mi")?;
+        assert_eq!(pod.succeed()?["message"], "Import Complete", "{name}");
+        compare::by_cmp(&house.disk, &pod.disk())?;
+    }
+    let several = Pod::importing(house.nginx.url("two.tar"), "64Mi")?;
+    several.fail("Unable to process data: the archive holds 2 disk images", "[image-several]")?;
+    fs::write(house.at("box.mf"), format!("SHA256(disk.qcow2)= {}\n", "0".repeat(64)))?;
+    tar(&["-cf", "wrong.ova", "box.ovf", "box.mf", "disk.qcow2"])?;
+    let wrong = Pod::importing(house.nginx.url("wrong.ova"), "64Mi")?;
+    let words = wrong.succeed()?;
+    assert!(words["message"].as_str().is_some_and(|text| text.contains("checksum mismatch")), "{words}");
+    assert_eq!(fs::read_dir(wrong.path("data"))?.count(), 0);
+    Ok(())
 }
 
 #[test]

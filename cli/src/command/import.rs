@@ -42,6 +42,7 @@ fn import(request: Request, arguments: &arguments::Import, cancel: &Cancel) -> R
             mode: None,
         },
         overhead: request.overhead,
+        disk: arguments.disk.clone(),
         format: arguments.format,
         decompress: !arguments.no_decompress,
         checksum: request.checksum.clone(),
@@ -81,6 +82,7 @@ fn unpack(request: Request, arguments: &arguments::Import, cancel: &Cancel) -> R
 /// An option that would be ignored is refused.
 fn refuse_options_of_disks(arguments: &arguments::Import) -> Result<(), Failure> {
     let given = [
+        ("--disk", arguments.disk.is_some()),
         ("--format", arguments.format.is_some()),
         ("--size", arguments.size.is_some()),
         ("--filesystem-overhead", arguments.filesystem_overhead.is_some()),

@@ -1,7 +1,7 @@
 //! `gantry inspect`.
 
 use contract::Failure;
-use importer::import;
+use importer::import::{self, Inspected};
 use importer::source::Location;
 use mover::cancel::Cancel;
 
@@ -17,7 +17,11 @@ pub(crate) fn run(arguments: &Inspect, cancel: &Cancel) -> Result<(), Failure> {
     let inspect = import::Inspect {
         location: Location::parse(&arguments.source)?,
         http: http::options(&arguments.http)?,
+        disk: arguments.disk.clone(),
         format: arguments.format,
     };
-    show::inspection(&inspect.run(cancel)?, arguments.json)
+    match inspect.run(cancel)? {
+        Inspected::Image(inspection) => show::inspection(&inspection, arguments.json),
+        Inspected::Several(disks) => show::disks(&disks, arguments.json),
+    }
 }

@@ -4,7 +4,7 @@ mod bar;
 mod result;
 
 pub(crate) use bar::while_running;
-pub(crate) use result::{archive_report, explanation, inspection, report};
+pub(crate) use result::{archive_report, disks, explanation, inspection, report};
 
 use std::io::{self, Write};
 

@@ -1,6 +1,6 @@
 //! Results in words and in JSON.
 
-use contract::{ArchiveReport, Checked, Explanation, Failure, ImportReport, Inspection, Qcow2, Word};
+use contract::{ArchiveReport, Checked, Disks, Explanation, Failure, ImportReport, Inspection, Qcow2, Word};
 
 use super::{bytes, line};
 
@@ -24,10 +24,14 @@ pub(crate) fn report(report: &ImportReport, as_json: bool) -> Result<(), Failure
     if report.resumed > 0 {
         line(&format!("  attempt {}: {} were there already", report.attempt, bytes(report.resumed)))?;
     }
+    if let Some(member) = &report.member {
+        line(&format!("  disk in the archive: {member}"))?;
+    }
     if let Some(checksum) = &report.checksum {
         let of = match checksum.matched {
             Checked::File => "the file as downloaded",
             Checked::Decompressed => "the decompressed stream",
+            Checked::Member => "the disk in the archive",
             Checked::Disk => "the raw disk",
         };
         line(&format!("  checksum matches {of}: {}", checksum.expected))?;
@@ -84,6 +88,23 @@ pub(crate) fn explanation(found: &Explanation, as_json: bool) -> Result<(), Fail
         .iter()
         .try_for_each(|found| line(&format!("checksum    {}, as in {}", found.expected, found.from)))?;
     found.warnings.iter().try_for_each(|warning| line(&format!("warning     {warning}")))
+}
+
+/// Prints the disks of an archive that holds several.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn disks(found: &Disks, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return super::json(found);
+    }
+    line(&format!("source        {}", found.source))?;
+    found.disks.iter().try_for_each(|disk| {
+        let length =
+            disk.file_length.map_or("unknown length".to_owned(), |size| format!("{} ({size} bytes)", bytes(size)));
+        line(&format!("disk          {}, {length}", disk.member))
+    })?;
+    line("choose one with --disk NAME")
 }
 
 /// Prints what an image is.

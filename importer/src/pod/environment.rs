@@ -151,6 +151,7 @@ impl Pod<'_> {
             http: self.http()?,
             target,
             overhead: None,
+            disk: None,
             format: None,
             decompress: true,
             checksum: self.read(name::CHECKSUM, Checksum::from_str)?,

@@ -143,7 +143,7 @@ pub(super) fn decoding(ready: &Ready) -> Result<(), Failure> {
         .and_then(|rules| match ready {
             Ready::Import(_, target) => beneath(rules, target.directory(), naming()),
             Ready::Unpack(directory, _) => beneath(rules, Some(directory), AccessFs::from_all(NEWEST)),
-            Ready::Explain(..) | Ready::Inspect(_) => Ok(rules),
+            Ready::Explain(..) | Ready::Inspect(..) => Ok(rules),
         })
         .and_then(RulesetCreated::restrict_self);
     paths.map_err(|error| refused(&error))?;
@@ -224,7 +224,7 @@ mod tests {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 let address = listener.local_addr().unwrap();
                 TcpStream::connect(address).unwrap();
-                decoding(&Ready::Inspect(None)).unwrap();
+                decoding(&Ready::Inspect(None, None)).unwrap();
                 assert!(std::fs::read("/etc/hostname").is_err());
                 assert!(std::fs::write("/tmp/gantry-lockdown", "").is_err());
                 assert!(TcpStream::connect(address).is_err());

@@ -9,22 +9,22 @@
 //! outside the directory. There is nothing to resume: an interrupted archive is unpacked again.
 
 mod beneath;
-mod flow;
 mod member;
 
 use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use contract::{ArchiveReport, Checked, ChecksumReport, Code, Failure, SCHEMA};
+use contract::{ArchiveReport, ChecksumReport, Code, Failure, SCHEMA};
 
 use crate::cancel::Cancel;
 use crate::checksum::Checksum;
+use crate::flow::Flow;
 use crate::look::{ArchiveLook, archive_at};
 use crate::progress::{Progress, Step};
-use crate::source::Source;
+use crate::source::{Reader, Source};
+use crate::transfer::mismatch;
 pub use beneath::Beneath;
-use flow::Flow;
 use member::{Kind, Member, Members};
 
 /// Most members of one archive: more are a bomb that fills a file system with names.
@@ -89,7 +89,8 @@ impl Unpack<'_> {
     fn flow(&self, look: ArchiveLook) -> Result<Flow<'_>, Failure> {
         let algorithm = self.checksum.as_ref().map(|checksum| checksum.algorithm);
         let (reader, decoder) = look.into_parts(self.source)?;
-        Ok(Flow::new(self.source.name(), reader, decoder, algorithm, self.cancel, self.progress))
+        let watched = Watched { reader, cancel: self.cancel, progress: self.progress };
+        Ok(Flow::new(self.source.name(), Box::new(watched), decoder, algorithm))
     }
 
     fn members(&self, flow: &mut Flow<'_>) -> Result<Counted, Failure> {
@@ -126,15 +127,26 @@ impl Unpack<'_> {
 
     fn check(&self, flow: &Flow<'_>) -> Result<Option<ChecksumReport>, Failure> {
         let Some(checksum) = &self.checksum else { return Ok(None) };
-        let (file, inner) = flow.digests();
-        let matched = if file.as_ref().is_some_and(|digest| checksum.matches(digest)) {
-            Checked::File
-        } else if inner.as_ref().is_some_and(|digest| checksum.matches(digest)) {
-            Checked::Decompressed
-        } else {
-            return Err(crate::transfer::mismatch(checksum, &[("file", &file), ("decompressed", &inner)], self.source));
-        };
+        let seen = flow.digests();
+        let matched = checksum.among(&seen).ok_or_else(|| mismatch(checksum, &seen, self.source))?;
         Ok(Some(ChecksumReport { expected: checksum.to_string(), from: None, matched }))
+    }
+}
+
+/// A reader that looks at the wish to stop, and counts.
+struct Watched<'a> {
+    reader: Box<dyn Reader>,
+    cancel: &'a Cancel,
+    progress: &'a Progress,
+}
+
+impl Reader for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
+        self.cancel.check()?;
+        let read = self.reader.read(buf)?;
+        let fetched = self.progress.fetched.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
+        self.progress.reach(fetched);
+        Ok(read)
     }
 }
 

@@ -1,65 +1,62 @@
-//! The bytes of an archive as they come: fetched, decompressed, hashed on both sides of the decompressor.
+//! The bytes of an archive as they come: decompressed, hashed on both sides of the decompressor.
 
 use std::io::{self, Read};
-use std::sync::atomic::Ordering;
 
 use codecs::StreamDecoder;
-use contract::Failure;
+use contract::{Checked, Failure};
 
-use crate::cancel::Cancel;
 use crate::checksum::{Algorithm, Hasher};
 use crate::failure::codec_failure;
-use crate::progress::Progress;
 use crate::source::Reader;
 
-/// Bytes fetched at once.
+/// Bytes read at once.
 const INPUT: usize = 256 << 10;
 
-/// A source's bytes, decompressed. A [`Failure`] travels inside the `io::Error`.
-pub(super) struct Flow<'a> {
-    source: &'a str,
-    reader: Box<dyn Reader>,
+/// A file's bytes, decompressed. As [`Read`], a [`Failure`] travels inside the `io::Error`.
+pub(crate) struct Flow<'a> {
+    source: String,
+    reader: Box<dyn Reader + 'a>,
     decoder: Option<Box<dyn StreamDecoder>>,
     input: Vec<u8>,
     used: usize,
     /// Bytes of the file before `input[used]`.
     offset: u64,
     /// Bytes handed out.
-    pub(super) position: u64,
+    pub(crate) position: u64,
+    /// Bytes of the file that were read.
+    pub(crate) fetched: u64,
     file: Option<Hasher>,
     inner: Option<Hasher>,
-    cancel: &'a Cancel,
-    progress: &'a Progress,
 }
 
 impl<'a> Flow<'a> {
-    pub(super) fn new(
-        source: &'a str,
-        reader: Box<dyn Reader>,
+    pub(crate) fn new(
+        source: &str,
+        reader: Box<dyn Reader + 'a>,
         decoder: Option<Box<dyn StreamDecoder>>,
         algorithm: Option<Algorithm>,
-        cancel: &'a Cancel,
-        progress: &'a Progress,
     ) -> Self {
         let file = algorithm.map(Hasher::new);
         let inner = file.clone().filter(|_| decoder.is_some());
-        let input = Vec::new();
-        Self { source, reader, decoder, input, used: 0, offset: 0, position: 0, file, inner, cancel, progress }
+        let (source, input) = (source.to_owned(), Vec::new());
+        Self { source, reader, decoder, input, used: 0, offset: 0, position: 0, fetched: 0, file, inner }
     }
 
     /// Digests of the file and of what is inside its compression.
-    pub(super) fn digests(&self) -> (Option<String>, Option<String>) {
-        (self.file.as_ref().map(Hasher::hex), self.inner.as_ref().map(Hasher::hex))
+    pub(crate) fn digests(&self) -> Vec<(Checked, String)> {
+        let hashers = [(Checked::File, &self.file), (Checked::Decompressed, &self.inner)];
+        hashers.into_iter().filter_map(|(of, hasher)| hasher.as_ref().map(|hasher| (of, hasher.hex()))).collect()
     }
 
     /// Reads to the end, so that it is known to be one.
-    pub(super) fn drain(&mut self) -> Result<(), Failure> {
+    pub(crate) fn drain(&mut self) -> Result<(), Failure> {
         let mut unused = vec![0; INPUT];
         while self.take(&mut unused)? > 0 {}
         Ok(())
     }
 
-    fn take(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
+    /// Reads at least one byte, or 0 at the end.
+    pub(crate) fn take(&mut self, buf: &mut [u8]) -> Result<usize, Failure> {
         if buf.is_empty() {
             return Ok(0);
         }
@@ -91,14 +88,14 @@ impl<'a> Flow<'a> {
         loop {
             self.refill()?;
             let step = decoder.step(&self.input[self.used..], buf);
-            let step = step.map_err(|error| codec_failure(&error, self.source, self.offset))?;
+            let step = step.map_err(|error| codec_failure(&error, &self.source, self.offset))?;
             let at_end = self.input.is_empty();
             self.advance(step.consumed);
             if step.produced > 0 {
                 return Ok(step.produced);
             }
             if at_end {
-                decoder.finish().map_err(|error| codec_failure(&error, self.source, self.offset))?;
+                decoder.finish().map_err(|error| codec_failure(&error, &self.source, self.offset))?;
                 return Ok(0);
             }
         }
@@ -107,7 +104,6 @@ impl<'a> Flow<'a> {
     fn advance(&mut self, len: usize) {
         self.used += len;
         self.offset += len as u64;
-        self.progress.reach(self.offset);
     }
 
     /// Makes sure that there is input, unless the file has ended: then it is empty.
@@ -115,12 +111,11 @@ impl<'a> Flow<'a> {
         if self.used < self.input.len() {
             return Ok(());
         }
-        self.cancel.check()?;
         self.input.resize(INPUT, 0);
         let read = self.reader.fill(&mut self.input)?;
         self.input.truncate(read);
         self.used = 0;
-        self.progress.fetched.fetch_add(read as u64, Ordering::Relaxed);
+        self.fetched += read as u64;
         if let Some(file) = &mut self.file {
             file.update(&self.input);
         }

@@ -100,6 +100,11 @@ impl Images {
         compress::gzip(&disk, &at("disk.gz"), 1)?;
         compress::zstd(&disk, &at("disk.zst"), &["-1"])?;
         compress::filter(Command::new("xz").args(["-0", "-T2", "-c"]), &disk, &at("disk.xz"))?;
+        for (archive, compression) in [("disk.tar", "--auto-compress"), ("disk.tar.gz", "--gzip")] {
+            let mut tar = Command::new("tar");
+            tar.arg(compression).arg("-cf").arg(at(archive)).arg("-C").arg(folder.path()).arg("disk.qcow2");
+            fixtures::command::run(&mut tar)?;
+        }
         Ok(Self { disk, folder })
     }
 
@@ -128,6 +133,8 @@ fn after_its_start_the_decoding_process_opens_nothing_speaks_to_nobody_and_runs_
         import(file("disk.xz")),
         import(ranged.url("disk.raw")),
         import(ranged.url("disk.qcow2")).onto(device.path()),
+        import(ranged.url("disk.tar")),
+        import(plain.url("disk.tar.gz")),
         import("blank:16M".to_owned()),
     ];
     for import in imports {

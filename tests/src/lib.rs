@@ -9,6 +9,8 @@ use fixtures::family;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub use fixtures::soak::repeated;
+
 /// The binary under test: `GANTRY_BIN`, set by `cargo xtask test`.
 ///
 /// # Panics
@@ -186,13 +188,6 @@ pub fn leftovers(target: &Path) -> Result<Vec<String>> {
     let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names: Vec<String> = names.collect::<Result<_>>()?;
     Ok(names.into_iter().filter(|name| name.contains(".gantry-")).collect())
-}
-
-/// How often a random test repeats what it does: `times`, and in `cargo xtask soak` a multiple.
-#[must_use]
-pub fn repeated(times: u64) -> u64 {
-    let factor = std::env::var("GANTRY_SOAK").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
-    times * factor
 }
 
 /// `sha256:HEX` of a file, by sha256sum.

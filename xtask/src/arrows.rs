@@ -19,6 +19,8 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("mover", "mover", &["contract", "formats", "codecs"]),
     ("importer", "importer", &["mover", "contract", "formats", "codecs"]),
     ("gantry", "cli", &["importer", "mover", "contract", "formats"]),
+    ("storage", "storage", &[]),
+    ("gantry-csi", "storage/csi", &["storage"]),
     ("fixtures", "fixtures", &[]),
     ("tests", "tests", &["fixtures"]),
     ("xtask", "xtask", &["fixtures"]),
@@ -33,6 +35,8 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("formats", &["tokio", "reqwest", "rustix"]),
     ("codecs", &["tokio", "reqwest", "rustix"]),
     ("mover", &["tokio", "reqwest"]),
+    ("storage", &["tokio", "reqwest", "formats", "mover"]),
+    ("gantry-csi", &["reqwest", "formats", "mover"]),
 ];
 
 /// Crates without clock, environment, network or files, and the modules of `std` they must not name.

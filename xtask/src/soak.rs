@@ -1,4 +1,4 @@
-//! `cargo xtask soak [N]`: the tests that kill, cut and break imports at random, with many more iterations.
+//! `cargo xtask soak [N]`: the tests that kill, cut and break at random, with many more iterations.
 
 use std::fs;
 
@@ -12,21 +12,26 @@ const VARIABLE: &str = "GANTRY_SOAK";
 /// ... and how it takes it.
 const CALL: &str = "repeated(";
 
-/// Runs every file of `tests/tests` that takes the multiplier, with `times`.
+/// Where tests with the real binaries lie.
+const FOLDERS: [&str; 2] = ["tests/tests", "storage/csi/tests"];
+
+/// Runs every file of them that takes the multiplier, with `times`.
 ///
 /// # Errors
 /// When there is no such file, or a test fails.
 pub(crate) fn run(times: u32) -> Result<()> {
     packages::ensure(packages::TEST)?;
     let mut names = Vec::new();
-    for entry in fs::read_dir(root().join("tests/tests"))? {
-        let path = entry?.path();
-        if path.is_file() && fs::read_to_string(&path)?.contains(CALL) {
-            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    for folder in FOLDERS {
+        for entry in fs::read_dir(root().join(folder))? {
+            let path = entry?.path();
+            if path.is_file() && fs::read_to_string(&path)?.contains(CALL) {
+                names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            }
         }
     }
     if names.is_empty() {
-        bail!("no file of tests/tests calls {CALL}…)");
+        bail!("no file of {FOLDERS:?} calls {CALL}…)");
     }
     names.sort();
     let gantry = build_gantry("dev")?;

@@ -1,0 +1,113 @@
+//! Attaching and detaching.
+
+use std::path::Path;
+
+use super::Access;
+use crate::error::Error;
+use crate::ext4;
+use crate::id::VolumeId;
+use crate::loops::{self, Life, Loop};
+use crate::mounts::{self, Mount};
+use crate::pool::{Pool, key};
+use crate::record::Volume;
+
+impl Pool {
+    /// Attaches a volume; a file system is checked, repaired where nothing is lost by it, and mounted at `staging`, a folder.
+    ///
+    /// # Errors
+    /// There is no such volume, it is staged in another way, its file system needs a person, or a system call fails.
+    pub fn stage(&self, id: &VolumeId, access: &Access, staging: &Path) -> Result<(), Error> {
+        let _hold = self.busy.own(key(id))?;
+        let volume = self.volume(id)?;
+        let disk = self.disk(id);
+        let devices = loops::attached(id, &disk)?;
+        match access {
+            Access::Block => stage_block(id, &disk, &devices),
+            Access::FileSystem { options } => stage_file_system(&volume, &disk, &devices, staging, options),
+        }
+    }
+
+    /// Unmounts and detaches a volume; it is no failure if it is not staged.
+    ///
+    /// # Errors
+    /// There is no such volume, it is still published, or a system call fails.
+    pub fn unstage(&self, id: &VolumeId, staging: &Path) -> Result<(), Error> {
+        let _hold = self.busy.own(key(id))?;
+        let disk = self.known_disk(id)?;
+        let mounts = mounts::all()?;
+        for device in loops::attached(id, &disk)? {
+            let mounted = mounts::of_device(&mounts, device.device());
+            let nodes = mounts::of_node(&mounts, &device);
+            if let Some(other) = mounted.iter().chain(&nodes).find(|mount| mount.point != staging) {
+                let why = format!("it is still published at {}; unpublish it first", other.point.display());
+                return Err(Error::precondition(id, why));
+            }
+            // Mounted twice over, it is unmounted twice; then a device that is not lasting ends by itself.
+            mounted.iter().try_for_each(|mount| mounts::remove(&mount.point))?;
+            if device.is_lasting() {
+                device.detach()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stage_block(id: &VolumeId, disk: &Path, devices: &[Loop]) -> Result<(), Error> {
+    if let Some(device) = devices.iter().find(|device| !device.is_lasting()) {
+        let why = format!("it is staged as a file system on {}; unstage it first", device.path().display());
+        return Err(Error::precondition(id, why));
+    }
+    if !devices.iter().any(|device| !device.is_read_only()) {
+        loops::attach(disk, &id.to_string(), false, Life::Lasting)?;
+    }
+    Ok(())
+}
+
+fn stage_file_system(
+    volume: &Volume,
+    disk: &Path,
+    devices: &[Loop],
+    staging: &Path,
+    options: &[String],
+) -> Result<(), Error> {
+    let id = &volume.id;
+    if volume.file_system.is_none() {
+        return Err(Error::precondition(
+            id,
+            "it was made as a block volume and has no file system; publish it as a block device",
+        ));
+    }
+    let mounts = mounts::all()?;
+    let present = mounts::at(&mounts, staging);
+    if let Some(device) = devices.first() {
+        return staged_before(id, device, &mounts, present);
+    }
+    if let Some(other) = present {
+        return Err(Error::TargetTaken { path: staging.to_owned(), what: other.root.display().to_string() });
+    }
+    // The open device keeps itself alive until the mount does.
+    let (device, _open) = loops::attach(disk, &id.to_string(), false, Life::WhileOpen)?;
+    ext4::check(&device.path())?;
+    ext4::grow_unmounted(&device.path(), volume.size)?;
+    let discard = ["discard".to_owned()];
+    mounts::mount_ext4(&device.path(), staging, &[&discard, options].concat())
+}
+
+/// Whether `device`, which is attached already, is what staging would have made.
+fn staged_before(id: &VolumeId, device: &Loop, mounts: &[Mount], present: Option<&Mount>) -> Result<(), Error> {
+    if device.is_lasting() {
+        let why = format!("it is staged as a block device, {}; unstage it first", device.path().display());
+        return Err(Error::precondition(id, why));
+    }
+    if present.is_some_and(|mount| mount.device == device.device()) {
+        return Ok(());
+    }
+    match mounts::of_device(mounts, device.device()).first() {
+        Some(elsewhere) => {
+            let why = format!("it is staged at {}; unstage it there first", elsewhere.point.display());
+            Err(Error::precondition(id, why))
+        }
+        // A check that outlived its caller, or another one's look at the device.
+        None => Err(Error::Busy(id.to_string())),
+    }
+}

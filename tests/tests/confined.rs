@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fixtures::device::LoopDevice;
@@ -13,7 +14,7 @@ use fixtures::images::qcow2::{Clusters, Qcow2};
 use fixtures::images::{MIB, compare, compress, raw};
 use fixtures::nginx::{Nginx, Settings};
 use tempfile::TempDir;
-use tests::{Import, decoding_process, sha256};
+use tests::{Import, decoding_process, failed, sha256};
 
 /// System calls that would open a path, reach the network, or run a program.
 const FORBIDDEN: &[&str] = &[
@@ -180,6 +181,30 @@ fn knows(pid: u32, secret: &str) -> Result<bool> {
 }
 
 #[test]
+fn a_decoding_process_that_is_killed_is_reported_at_once_even_if_the_server_says_nothing() -> Result<()> {
+    let images = Images::new()?;
+    let nginx = Settings::new(images.folder.path()).directive("limit_rate_after 1m; limit_rate 2k;").start()?;
+    let import = Import::new(nginx.url("disk.raw"), &images.at("disk.img"), &images.at("state"));
+    let mut running = import.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let journal = images.at(".disk.img.gantry-journal");
+    while std::fs::metadata(&journal).map_or(0, |journal| journal.len()) == 0 {
+        ensure!(running.try_wait()?.is_none(), "the import ended by itself");
+    }
+    // By then every lane has the part that comes fast, and waits.
+    std::thread::sleep(Duration::from_secs(1));
+    fixtures::command::run(Command::new("kill").args(["-9", &decoding_process(running.id())?.to_string()]))?;
+    let killed = Instant::now();
+    while running.try_wait()?.is_none() {
+        // At this rate the slots that are being filled take minutes.
+        ensure!(killed.elapsed() < Duration::from_secs(30), "the import goes on without its decoding process");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(failed(&running.wait_with_output()?)?, (1, "internal".to_owned()));
+    assert!(!images.at("disk.img").exists());
+    Ok(())
+}
+
+#[test]
 fn the_decoding_process_never_has_the_password() -> Result<()> {
     let images = Images::new()?;
     let secret = "correct-horse-battery-staple";
@@ -187,7 +212,7 @@ fn the_decoding_process_never_has_the_password() -> Result<()> {
     let import = Import::new(nginx.url("disk.raw"), &images.at("disk.img"), &images.at("state"));
     let mut command = import.with("--user=user").with("--rate-limit=8M").command();
     let mut running = command.env("GANTRY_PASSWORD", secret).stdout(Stdio::null()).spawn()?;
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    std::thread::sleep(Duration::from_millis(800));
     let decoding = decoding_process(running.id())?;
     assert!(knows(running.id(), secret)?, "the search finds what is there");
     assert!(!knows(decoding, secret)?);

@@ -19,8 +19,9 @@ use crate::source::http::Options;
 use crate::source::{Location, open};
 use crate::work::{Outcome, Work};
 
-/// Arenas of the decoding process's allocator: what is large is in buffers that are used again.
-const ARENAS: &str = "4";
+/// Arenas of the decoding process's allocator. With more than one, glibc opens files in the middle of the work: to count the
+/// cores, and to ask how memory is overcommitted. What is large is in buffers that are used again, so one is enough.
+const ARENAS: &str = "1";
 /// How long a wait for the other process lasts before the request to stop is looked at again.
 const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
@@ -53,7 +54,12 @@ pub(crate) fn run(
         for lane in &lanes {
             scope.spawn(|| fetching.serve(lane));
         }
-        decoding.attend(cancel, progress)
+        let outcome = decoding.attend(cancel, progress);
+        if outcome.is_err() {
+            // A lane may be waiting for a server that says nothing, on behalf of a process that may be gone.
+            cancel.cancel();
+        }
+        outcome
     })
 }
 
@@ -76,7 +82,6 @@ impl Decoding {
         let child = Command::new("/proc/self/exe")
             .arg(DECODING)
             .env_clear()
-            // With more, the C library's allocator asks files how many cores there are, in the middle of the work.
             .env("MALLOC_ARENA_MAX", ARENAS)
             .stdin(stdin)
             // Its standard output is the connection: the one descriptor besides these two that it inherits.

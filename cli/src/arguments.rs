@@ -116,7 +116,7 @@ pub(crate) struct Import {
     /// Print what would happen and why, and do nothing
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Most bytes to fetch per second (10M, bytes)
+    /// Most bytes to fetch per second (10M, bytes); of a disk that an archive compresses, most decoded bytes
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) rate_limit: Option<u64>,
     /// Accept a source whose end cannot be told from a broken connection

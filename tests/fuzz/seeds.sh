@@ -1,10 +1,10 @@
 #!/bin/sh
 # Writes the seeds in corpus/ anew, each at most 8 KiB (of qed, whose tables have whole clusters, 24 KiB), with qemu-img,
-# qemu-io, gzip, bzip2, xz, zstd, lz4 and python.
+# qemu-io, gzip, bzip2, xz, zstd, lz4, tar, zip and python.
 set -eu
 cd "$(dirname "$0")"
 rm -rf corpus
-for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd qed vhdx vmdk gzip bzip2 xz zstd lz4 cluster; do mkdir -p "corpus/$target"; done
+for target in probe qcow2_header qcow2_map qcow2_stream vdi vhd qed vhdx vmdk gzip bzip2 xz zstd lz4 cluster deflate container_tar container_zip manifest; do mkdir -p "corpus/$target"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -136,6 +136,56 @@ for name, seed in seeds.items():
         file.write(seed)
 END
 { printf '\002\000' && python3 -c 'import sys, zlib; sys.stdout.buffer.write(zlib.compress(bytes(512)))'; } >corpus/cluster/zlib
+
+# Archives of a small disk, `a`, or `a.raw` where nobody names it.
+(
+    cd "$work"
+    mkdir members
+    cd members
+    printf 'the disk' >a.raw
+    cp a.raw a
+    printf 'read me' >notes
+    long=$(printf 'n%.0s' $(seq 120))
+    cp notes "$long"
+    printf '<Envelope/>' >x.ovf
+    printf 'SHA256(a.raw)= %s\n' "$(sha256sum <a.raw | cut -c-64)" >x.mf
+    printf 'SHA1(a b.vmdk) = %s\nSHA-512(c)= 00\n' "$(sha1sum <a.raw | cut -c-40)" >y.mf
+    for format in ustar gnu pax v7; do
+        tar --format=$format -b1 -cf "../$format.tar" notes a.raw
+    done
+    tar --format=gnu -b1 -cf ../long.tar "$long" a
+    tar --format=pax -b1 -cf ../pax-long.tar "$long" a
+    tar --format=ustar -b1 -cf ../ova.tar x.ovf x.mf a.raw
+    tar --format=ustar -b1 -cf ../late.tar x.ovf a.raw x.mf
+    tar --format=gnu -b1 -S -cf ../two.tar a a.raw
+    zip -q -X ../deflated.zip notes a.raw
+    zip -q -X -0 ../stored.zip notes a
+    zip -q - notes a.raw | cat >../piped.zip
+    zip -q -X -0 ../two.zip a a.raw
+)
+for tar in "$work"/*.tar; do cp "$tar" "corpus/container_tar/$(basename "$tar" .tar)"; done
+for zip in "$work"/*.zip; do cp "$zip" "corpus/container_zip/$(basename "$zip" .zip)"; done
+python3 - corpus <<'END'
+import io, sys, zipfile
+
+class Pipe(io.RawIOBase):
+    def __init__(self): self.bytes = b''
+    def writable(self): return True
+    def write(self, data):
+        self.bytes += data
+        return len(data)
+
+pipe = Pipe()
+with zipfile.ZipFile(pipe, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with archive.open('a.raw', 'w', force_zip64=True) as member:
+        member.write(b'the disk')
+with open(f'{sys.argv[1]}/container_zip/zip64', 'wb') as file:
+    file.write(pipe.bytes)
+END
+cp "$work"/members/*.mf corpus/manifest
+gzip -n -9 <"$work/text" | tail -c +11 | head -c -8 >corpus/deflate/one
+gzip -n -1 <"$0" | tail -c +11 >corpus/deflate/script
+head -c 100000 /dev/zero | gzip -n | tail -c +11 >corpus/deflate/zeros
 
 cp corpus/gzip/one corpus/probe/gzip
 cp corpus/zstd/skippable corpus/probe/zstd

@@ -63,14 +63,20 @@ impl Zip<'_> {
         let from = len.saturating_sub(MAX_END + LOCATOR_LEN as u64);
         self.input.skip(from)?;
         let tail = self.input.peek((len - from) as usize)?.to_vec();
-        // Only an end whose comment ends the file is one: a comment may hold what looks like another.
+        // An end is one whose comment ends the file. What has two holds two archives, and which one is seen would depend on
+        // where a reader begins.
         let is_end = |at: &usize| {
             let there = Directory::end(&tail[*at..]).is_some();
             there && at + END_LEN + comment_len(&tail[*at..]) == tail.len()
         };
-        let Some(at) = (0..tail.len()).rev().find(is_end) else {
-            let what = "the archive ends without its central directory";
-            return Err(self.input.failure(Code::ImageTruncated, what));
+        let mut ends = (0..tail.len()).filter(is_end);
+        let at = match (ends.next(), ends.next()) {
+            (Some(at), None) => at,
+            (Some(_), Some(_)) => return Err(self.malformed("two ends of a central directory end the archive")),
+            (None, _) => {
+                let what = "the archive ends without its central directory";
+                return Err(self.input.failure(Code::ImageTruncated, what));
+            }
         };
         let end_offset = from + at as u64;
         let mut directory = Directory::end(&tail[at..]).ok_or_else(|| self.input.truncated())?;

@@ -135,7 +135,11 @@ impl Flowing {
         }
         let comment = header::comment_len(end);
         self.input.consume(END_LEN);
-        self.input.skip(comment as u64)
+        self.input.skip(comment as u64)?;
+        if !self.input.available()?.is_empty() {
+            return Err(self.malformed("the archive goes on behind its end"));
+        }
+        Ok(())
     }
 
     fn malformed(&self, what: impl Into<String>) -> Failure {

@@ -17,8 +17,9 @@ pub(crate) const SMALLEST: u64 = 16 << 20;
 pub(crate) fn make(disk: &Path) -> Result<(), Error> {
     let mut command = tool("mkfs.ext4");
     // A new sparse file reads as zeros: nothing has to be zeroed, now or by the kernel later, so the volume stays sparse. No
-    // blocks are kept back for root: the whole volume is its user's.
-    command.args(["-q", "-F", "-m", "0", "-E", "nodiscard,assume_storage_prezeroed=1"]).arg(disk);
+    // blocks are kept back for root: the whole volume is its user's. Blocks of 4 KiB fit sectors of any size, while those of
+    // 1 KiB, which mkfs.ext4 would choose for small volumes, cannot be mounted where sectors are larger.
+    command.args(["-q", "-F", "-b", "4096", "-m", "0", "-E", "nodiscard,assume_storage_prezeroed=1"]).arg(disk);
     match run(&mut command)? {
         output if output.status.success() => Ok(()),
         output => Err(failed(&command, &output)),

@@ -54,8 +54,15 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// Attaches `file` to the unused loop device `device`. `label` is shown by the kernel beside the file.
-pub(crate) fn configure(device: impl AsFd, file: BorrowedFd<'_>, flags: u32, label: &str) -> Result<()> {
+/// Attaches `file` to the unused loop device `device` with sectors of `block_size` bytes. `label` is kept by the kernel beside
+/// the file.
+pub(crate) fn configure(
+    device: impl AsFd,
+    file: BorrowedFd<'_>,
+    flags: u32,
+    block_size: u32,
+    label: &str,
+) -> Result<()> {
     let mut info = LoopInfo {
         device: 0,
         inode: 0,
@@ -75,7 +82,7 @@ pub(crate) fn configure(device: impl AsFd, file: BorrowedFd<'_>, flags: u32, lab
         *to = from;
     }
     let fd = u32::try_from(file.as_raw_fd()).map_err(|_| rustix::io::Errno::BADF)?;
-    let config = LoopConfig { fd, block_size: 0, info, reserved: [0; 8] };
+    let config = LoopConfig { fd, block_size, info, reserved: [0; 8] };
     // SAFETY: LOOP_CONFIGURE reads one `struct loop_config`.
     unsafe { ioctl(device, Setter::<LOOP_CONFIGURE, LoopConfig>::new(config)) }
 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, makedev};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, makedev, statx};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -110,11 +110,12 @@ pub(crate) fn attach(disk: &Path, label: &str, read_only: bool, life: Life) -> R
     if life == Life::WhileOpen {
         flags |= ioctl::AUTOCLEAR;
     }
+    let block_size = sector(&backing, disk)?;
     for attempt in 1.. {
         let number = ioctl::free_number(&control).map_err(Error::io("find a free loop device by", CONTROL.as_ref()))?;
         let path = node(number);
         let device = open_node(&path, number, read_only)?;
-        match ioctl::configure(&device, backing.as_fd(), flags, label) {
+        match ioctl::configure(&device, backing.as_fd(), flags, block_size, label) {
             Ok(()) => {
                 let found = ioctl::status(&device).map_err(Error::io("read the status of", &path))?;
                 return Ok((of(number, &found), device));
@@ -126,22 +127,31 @@ pub(crate) fn attach(disk: &Path, label: &str, read_only: bool, life: Life) -> R
     unreachable!("the loop returns")
 }
 
+/// Bytes of a sector: 512, as images of disks expect, unless the file system takes direct I/O in larger pieces only.
+///
+/// Left to the kernel, it would be whatever the device's last user had.
+fn sector(backing: &File, disk: &Path) -> Result<u32, Error> {
+    let found = statx(backing, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).map_err(Error::io("look at", disk))?;
+    Ok(found.stx_dio_offset_align.clamp(512, 4096))
+}
+
 /// All devices attached to the disk of volume `id`, which is the file `disk`.
 pub(crate) fn attached(id: &VolumeId, disk: &Path) -> Result<Vec<Loop>, Error> {
-    of_volumes(|found| (found == id).then(|| disk.to_owned()))
+    Ok(of_volumes(|found| (found == id).then(|| disk.to_owned()))?.into_iter().map(|(_, device)| device).collect())
 }
 
 /// All devices attached to the disk of a volume for which `disk` knows its file.
-pub(crate) fn of_volumes(disk: impl Fn(&VolumeId) -> Option<PathBuf>) -> Result<Vec<Loop>, Error> {
+pub(crate) fn of_volumes(disk: impl Fn(&VolumeId) -> Option<PathBuf>) -> Result<Vec<(VolumeId, Loop)>, Error> {
     let mut found = Vec::new();
     for (number, backing) in backing_files()? {
-        let Some(disk) = backing.volume().as_ref().and_then(&disk) else { continue };
+        let Some(id) = backing.volume() else { continue };
+        let Some(disk) = disk(&id) else { continue };
         // A disk that is gone can still be attached, and is then known by its name alone.
         let file = fs::metadata(&disk).ok();
         if let Some(info) = status(number)?
             && file.is_none_or(|file| (info.device, info.inode) == (file.dev(), file.ino()))
         {
-            found.push(of(number, &info));
+            found.push((id, of(number, &info)));
         }
     }
     Ok(found)

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, makedev};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
@@ -143,10 +145,21 @@ pub(crate) fn bind(source: &Path, target: &Path, read_only: bool) -> Result<(), 
     move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(Error::io("bind to", target))
 }
 
-/// Removes the topmost mount at `target`.
+/// Removes the topmost mount at `target`. A process that is just ending may hold it for a moment, which is waited for.
 pub(crate) fn remove(target: &Path) -> Result<(), Error> {
-    unmount(target, UnmountFlags::NOFOLLOW).map_err(Error::io("unmount", target))
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match unmount(target, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) if attempts < ATTEMPTS => std::thread::sleep(PAUSE),
+            result => return result.map_err(Error::io("unmount", target)),
+        }
+    }
 }
+
+/// Half a second in all.
+const ATTEMPTS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

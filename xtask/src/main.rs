@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 mod arrows;
 mod bench;
+mod bench_storage;
 mod cargo;
 mod check;
 mod demo;
@@ -26,6 +27,7 @@ usage: cargo xtask TASK
   demo              make a real image, serve it, import it, compare
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
                     [--write: the table into README.md and docs/performance.md]
+  bench storage     writing inside volumes of gantry-csi, beside a loop device made by hand
   fuzz [SECONDS]    every fuzz target for that long (600)
   soak [N]          the kill and cut tests with N times (100) the iterations
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
@@ -51,6 +53,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test"] => test::run(None),
         ["test", suite] => test::run(Some(suite)),
         ["demo"] => demo::run(),
+        ["bench", "storage"] => bench_storage::run(),
         ["bench", options @ ..] => bench::run(options),
         ["fuzz"] => fuzz::run(600),
         ["fuzz", seconds] => fuzz::run(seconds.parse()?),

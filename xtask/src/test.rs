@@ -14,7 +14,7 @@ use crate::cargo::{build_gantry, command, list, metadata, root, show_and_run, ta
 
 /// Seconds that a suite may take on two cores; more is a warning, since a slow machine is not a wrong program.
 const BUDGETS: &[(&str, u64)] =
-    &[("unit", 120), ("doc", 60), (ORACLES, 60), ("import_matrix", 300), ("csi_sanity", 240)];
+    &[("unit", 120), ("doc", 60), (ORACLES, 60), ("import_matrix", 300), ("csi_sanity", 240), ("csi_volumes", 180)];
 /// The budget of an end-to-end file that the list does not name.
 const END_TO_END_BUDGET: u64 = 120;
 

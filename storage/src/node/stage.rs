@@ -1,6 +1,7 @@
 //! Attaching and detaching.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Access;
 use crate::error::Error;
@@ -48,9 +49,24 @@ impl Pool {
                 device.detach()?;
             }
         }
-        Ok(())
+        gone(id, &disk)
     }
 }
+
+/// Waits for the kernel to let go of the devices: it does so at their last close, and others may look at a device for a moment.
+fn gone(id: &VolumeId, disk: &Path) -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        if loops::attached(id, disk)?.is_empty() {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(Error::precondition(id, "its device is still held open by a process; end that one"))
+}
+
+/// Half a second in all.
+const ATTEMPTS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
 
 fn stage_block(id: &VolumeId, disk: &Path, devices: &[Loop]) -> Result<(), Error> {
     if let Some(device) = devices.iter().find(|device| !device.is_lasting()) {

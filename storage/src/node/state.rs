@@ -1,7 +1,8 @@
 //! What a volume in use reports: space, health, and taking over a new size.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::{fs, slice};
 
 use rustix::fs::statvfs;
 
@@ -9,7 +10,7 @@ use crate::content;
 use crate::error::Error;
 use crate::ext4;
 use crate::id::VolumeId;
-use crate::loops;
+use crate::loops::{self, Loop};
 use crate::mounts;
 use crate::pool::{Pool, key};
 
@@ -59,33 +60,31 @@ impl Pool {
     /// # Errors
     /// There is no such volume, or the kernel cannot be asked.
     pub fn trouble(&self, id: &VolumeId) -> Result<Option<String>, Error> {
-        let disk = self.known_disk(id)?;
-        if let Err(error) = self.volume(id) {
-            return Ok(Some(error.to_string()));
+        self.known_disk(id)?;
+        Ok(self.troubles(slice::from_ref(id))?.remove(id))
+    }
+
+    /// What is wrong with volumes; those that are well are left out. It asks the kernel once for all of them.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn troubles(&self, ids: &[VolumeId]) -> Result<BTreeMap<VolumeId, String>, Error> {
+        let mut found = BTreeMap::new();
+        if self.capacity()?.is_nearly_full() {
+            let why = format!("its pool {} is nearly full: writes will soon fail", self.root().display());
+            found.extend(ids.iter().map(|id| (id.clone(), why.clone())));
         }
-        for device in loops::attached(id, &disk)? {
-            let errors = ext4::errors(&device.name());
-            if errors > 0 {
-                return Ok(Some(format!(
-                    "the kernel has met {errors} errors in its file system; stop its user, so that it is checked when it is next staged"
-                )));
+        for (id, device) in loops::of_volumes(|id| ids.contains(id).then(|| self.known_disk(id).ok()).flatten())? {
+            if let Some(trouble) = trouble_of(&device) {
+                found.insert(id, trouble);
             }
-            if !device.is_direct() {
-                return Ok(Some(format!(
-                    "{} does not use direct I/O, since {} does not offer it: data passes through the cache twice",
-                    device.path().display(),
-                    self.root().display()
-                )));
+        }
+        for id in ids {
+            if let Err(error @ Error::Damaged { .. }) = self.volume(id) {
+                found.insert(id.clone(), error.to_string());
             }
         }
-        match self.capacity()? {
-            capacity if capacity.is_nearly_full() => Ok(Some(format!(
-                "its pool {} has only {} bytes free: writes will soon fail",
-                self.root().display(),
-                capacity.free
-            ))),
-            _ => Ok(None),
-        }
+        Ok(found)
     }
 
     /// Lets a mounted file system use all of its volume after [`Pool::grow`]; returns the volume's size. A block volume needs
@@ -104,4 +103,20 @@ impl Pool {
         }
         Ok(volume.size)
     }
+}
+
+fn trouble_of(device: &Loop) -> Option<String> {
+    let errors = ext4::errors(&device.name());
+    if errors > 0 {
+        return Some(format!(
+            "the kernel has met {errors} errors in its file system; stop its user, so that it is checked when it is next staged"
+        ));
+    }
+    let path = device.path();
+    (!device.is_direct()).then(|| {
+        format!(
+            "{} has no direct I/O, which its pool's file system does not offer: data is cached twice",
+            path.display()
+        )
+    })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{MAKING, Pool, SNAPSHOTS, Settings, Shelves, TRASH, VOLUMES};
 use crate::busy::Busy;
 use crate::content;
-use crate::durable::{ensure_folder, replace};
+use crate::durable::{ensure_folder, replace, settle};
 use crate::error::Error;
 use crate::id::{Identifier, SnapshotId, VolumeId};
 use crate::record::{self, Volume};
@@ -56,6 +56,8 @@ impl Pool {
         let volumes = Shelf::load(root.join(VOLUMES), &mut foreign)?;
         let snapshots = Shelf::load(root.join(SNAPSHOTS), &mut foreign)?;
         recover(&root, &volumes)?;
+        // A killed process may have moved a folder and not got further.
+        settle(&root)?;
         Ok(Self {
             root,
             settings,
@@ -137,7 +139,7 @@ fn recover(root: &Path, volumes: &Shelf<Volume>) -> Result<(), Error> {
             set_length(&disk, volume.size)?;
         }
     }
-    for device in loops::of_volumes(|id| volumes.get(id).is_ok().then(|| volumes.disk(id)))? {
+    for (_, device) in loops::of_volumes(|id| volumes.get(id).is_ok().then(|| volumes.disk(id)))? {
         device.update_capacity()?;
         if let Some(mount) = mounts::reachable(&mounts, &device) {
             ext4::thaw(&mount.point)?;

@@ -98,7 +98,13 @@ impl Driver {
         let after = token(&request.starting_token, VolumeId::new)?;
         let mut volumes = self.pool.volumes(after.as_ref(), count + 1);
         let next_token = next(&mut volumes, count, |volume| volume.id.to_string());
-        let entries = volumes.iter().filter_map(|volume| self.entry(volume)).collect();
+        let ids: Vec<VolumeId> = volumes.iter().map(|volume| volume.id.clone()).collect();
+        let troubles = self.pool.troubles(&ids).map_err(|error| status(&error))?;
+        let entries = volumes.iter().map(|volume| VolumeEntry {
+            volume: Some(self.shown(volume)),
+            status: Some(condition(troubles.get(&volume.id))),
+        });
+        let entries = entries.collect();
         Ok(ListVolumesResponse { entries, next_token })
     }
 
@@ -107,8 +113,8 @@ impl Driver {
         request: &ControllerGetVolumeRequest,
     ) -> Result<ControllerGetVolumeResponse, Status> {
         let volume = self.pool.volume(&ask::volume(&request.volume_id)?).map_err(|error| status(&error))?;
-        let status =
-            Some(VolumeStatus { published_node_ids: Vec::new(), volume_condition: Some(self.condition(&volume.id)?) });
+        let trouble = self.pool.trouble(&volume.id).map_err(|error| status(&error))?;
+        let status = Some(condition(trouble.as_ref()));
         Ok(ControllerGetVolumeResponse { volume: Some(self.shown(&volume)), status })
     }
 
@@ -152,19 +158,6 @@ impl Driver {
         }
     }
 
-    pub(super) fn condition(&self, id: &VolumeId) -> Result<VolumeCondition, Status> {
-        let trouble = self.pool.trouble(id).map_err(|error| status(&error))?;
-        let message = trouble.clone().unwrap_or_else(|| "well".to_owned());
-        Ok(VolumeCondition { abnormal: trouble.is_some(), message })
-    }
-
-    /// An entry of a list; nothing for a volume that was deleted meanwhile.
-    fn entry(&self, volume: &Volume) -> Option<VolumeEntry> {
-        let volume_condition = Some(self.condition(&volume.id).ok()?);
-        let status = Some(VolumeStatus { published_node_ids: Vec::new(), volume_condition });
-        Some(VolumeEntry { volume: Some(self.shown(volume)), status })
-    }
-
     fn shown(&self, volume: &Volume) -> spec::Volume {
         let content_source = volume.source.as_ref().map(|source| VolumeContentSource {
             r#type: Some(match source {
@@ -180,6 +173,16 @@ impl Driver {
             accessible_topology: vec![self.topology()],
         }
     }
+}
+
+/// The state of a volume that is published to no node by a controller.
+fn condition(trouble: Option<&String>) -> VolumeStatus {
+    VolumeStatus { published_node_ids: Vec::new(), volume_condition: Some(shown_condition(trouble)) }
+}
+
+pub(super) fn shown_condition(trouble: Option<&String>) -> VolumeCondition {
+    let message = trouble.cloned().unwrap_or_else(|| "well".to_owned());
+    VolumeCondition { abnormal: trouble.is_some(), message }
 }
 
 /// A name that must be given.

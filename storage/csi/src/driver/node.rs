@@ -4,6 +4,7 @@ use storage::{Publication, Usage};
 use tonic::Status;
 
 use super::ask::{self, signed};
+use super::controller::shown_condition;
 use super::{Driver, status};
 use crate::spec::{
     NodeExpandVolumeRequest, NodeExpandVolumeResponse, NodeGetCapabilitiesRequest, NodeGetCapabilitiesResponse,
@@ -94,7 +95,11 @@ impl Driver {
         let path = ask::given_path("volume_path", &request.volume_path)?;
         let id = ask::volume(&request.volume_id)?;
         let usage = self.pool.usage(&id, &path).map_err(|error| status(&error))?;
-        Ok(NodeGetVolumeStatsResponse { usage: shown(&usage), volume_condition: Some(self.condition(&id)?) })
+        let trouble = self.pool.trouble(&id).map_err(|error| status(&error))?;
+        Ok(NodeGetVolumeStatsResponse {
+            usage: shown(&usage),
+            volume_condition: Some(shown_condition(trouble.as_ref())),
+        })
     }
 
     /// Grows the volume itself too where the controller service has not.

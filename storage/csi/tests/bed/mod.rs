@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use fixtures::command::output;
+use fixtures::command::{output, run};
 use fixtures::device::Mount;
 use fixtures::namespace::own_mounts;
 use gantry_csi::spec::volume_capability::{AccessMode, AccessType, BlockVolume, Mode, MountVolume};
@@ -46,17 +46,14 @@ pub(crate) struct Bed {
     pub(crate) folder: TempDir,
     /// Of the pool. Dropped after all above has been let go of.
     pub(crate) mount: Mount,
+    /// What the pool's file system lies on.
+    _below: Option<Mount>,
 }
 
 /// The file systems a pool can be on.
 pub(crate) fn file_system(name: &str, mib: u64) -> Result<Mount> {
     own_mounts()?;
-    match name {
-        "xfs" => Mount::xfs(mib),
-        "btrfs" => Mount::btrfs(mib),
-        "ext4" => Mount::ext4(mib),
-        other => bail!("no file system {other}"),
-    }
+    Mount::below(&fixtures::cache::folder()?, name, mib)
 }
 
 impl Bed {
@@ -65,13 +62,21 @@ impl Bed {
         Self::with(file_system(file_system_name, mib)?, &[])
     }
 
+    /// A driver on a pool whose file system can be copied at one moment, as [`Bed::lose_power`] does.
+    pub(crate) fn on_copyable(file_system_name: &str, mib: u64) -> Result<Self> {
+        let below = file_system("xfs", 4 * mib)?;
+        let mut bed = Self::with(Mount::below(&below.path(), file_system_name, mib)?, &[])?;
+        bed._below = Some(below);
+        Ok(bed)
+    }
+
     /// A driver with further options on a pool on `mount`.
     pub(crate) fn with(mount: Mount, options: &[&str]) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let folder = tempfile::tempdir()?;
         fs::create_dir(mount.path().join("pool"))?;
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut bed = Self { runtime, channel: None, driver: None, options, folder, mount };
+        let mut bed = Self { runtime, channel: None, driver: None, options, folder, mount, _below: None };
         bed.start()?;
         Ok(bed)
     }
@@ -145,6 +150,27 @@ impl Bed {
         Ok(())
     }
 
+    /// Kills the driver and takes the pool's file system as its device has it at that moment; what was in caches is lost, and
+    /// with it all that was attached.
+    pub(crate) fn lose_power(&mut self) -> Result<()> {
+        self.kill()?;
+        let (image, copy) = (self.mount.image(), self.mount.image().with_extension("copy"));
+        run(Command::new("cp").arg("--reflink=always").args([&image, &copy]))?;
+        for mount in self.mounts()?.iter().rev() {
+            // What was frozen at that moment cannot be let go of; the copy above is not touched by this any more.
+            let _ = run(Command::new("/usr/sbin/fsfreeze").args(["--unfreeze", mount]));
+            unmount(mount)?;
+        }
+        for device in self.loops()? {
+            // Some end by themselves meanwhile; one that does not keeps the file system below from being unmounted.
+            let name = device.split_whitespace().next().unwrap_or_default().to_owned();
+            let _ = run(Command::new("/usr/sbin/losetup").args(["--detach", &name]));
+        }
+        unmount(&text(&self.mount.path()))?;
+        fs::rename(&copy, &image)?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(self.mount.path()))
+    }
+
     /// Calls `SERVICE/METHOD` below `csi.v1`.
     pub(crate) fn call<A, B>(&self, method: &str, request: A) -> Result<B, Status>
     where
@@ -152,7 +178,26 @@ impl Bed {
         B: prost::Message + Default + 'static,
     {
         let channel = self.channel.clone().expect("the driver runs");
-        let path: PathAndQuery = format!("/csi.v1.{method}").parse().expect("a path");
+        self.call_on(channel, &format!("/csi.v1.{method}"), request)
+    }
+
+    /// Calls a path on another socket.
+    pub(crate) fn call_at<A, B>(&self, socket: &Path, path: &str, request: A) -> Result<B>
+    where
+        A: prost::Message + Default + 'static,
+        B: prost::Message + Default + 'static,
+    {
+        let endpoint = Endpoint::try_from(format!("unix://{}", socket.display()))?;
+        let channel = self.runtime.block_on(endpoint.connect())?;
+        Ok(self.call_on(channel, path, request)?)
+    }
+
+    fn call_on<A, B>(&self, channel: Channel, path: &str, request: A) -> Result<B, Status>
+    where
+        A: prost::Message + Default + 'static,
+        B: prost::Message + Default + 'static,
+    {
+        let path: PathAndQuery = path.parse().expect("a path");
         self.runtime.block_on(async {
             let mut client = Grpc::new(channel);
             client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -371,6 +416,7 @@ impl Drop for Bed {
         // A test that failed half-way must not leave devices behind; mounts go with the namespace.
         let _ = self.kill();
         for mount in self.mounts().unwrap_or_default().iter().rev() {
+            let _ = Command::new("/usr/sbin/fsfreeze").args(["--unfreeze", mount]).stderr(Stdio::null()).status();
             let _ = Command::new("umount").arg(mount).status();
         }
         for device in self.loops().unwrap_or_default() {
@@ -379,6 +425,20 @@ impl Drop for Bed {
         }
         if std::thread::panicking() {
             eprintln!("the driver's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Unmounts as soon as the processes that a killed driver has left have ended.
+fn unmount(point: &str) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        match run(Command::new("umount").arg(point)) {
+            Err(error) if Instant::now() < end => {
+                ensure!(error.to_string().contains("busy"), error);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
         }
     }
 }
@@ -414,4 +474,24 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Status>) -> Code {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// Clones a volume by a connection of its own, for calls from several threads.
+pub(crate) fn create_clone(socket: &Path, name: &str, source: &str) -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let request = CreateVolumeRequest {
+        name: name.to_owned(),
+        volume_capabilities: vec![capability(block(), Mode::SingleNodeWriter)],
+        volume_content_source: Some(VolumeContentSource { r#type: from_volume(source) }),
+        ..CreateVolumeRequest::default()
+    };
+    runtime.block_on(async {
+        let channel = Endpoint::try_from(format!("unix://{}", socket.display()))?.connect().await?;
+        let mut client = Grpc::new(channel);
+        client.ready().await?;
+        let codec = ProstCodec::<CreateVolumeRequest, CreateVolumeResponse>::default();
+        let path = PathAndQuery::from_static("/csi.v1.Controller/CreateVolume");
+        let answer = client.unary(Request::new(request), path, codec).await?.into_inner();
+        Ok(answer.volume.context("no volume in the answer")?.volume_id)
+    })
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use fixtures::packages;
 
 use crate::cargo::{command, show_and_run};
-use crate::{arrows, deny, fuzz, sizes};
+use crate::{arrows, deny, fuzz, platforms, sizes};
 
 /// Seconds per fuzz target: enough to replay the corpus and to notice a parser that falls over at once.
 const FUZZ_SECONDS: u64 = 10;
@@ -21,5 +21,6 @@ pub(crate) fn run() -> Result<()> {
     show_and_run(&mut command(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     show_and_run(command(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     deny::run()?;
+    platforms::arm64()?;
     fuzz::run(FUZZ_SECONDS)
 }

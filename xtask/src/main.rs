@@ -13,6 +13,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod images;
+mod platforms;
 mod rust_source;
 mod sbom;
 mod sizes;
@@ -22,7 +23,7 @@ mod test;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  check             fmt, clippy, doc, arrows, sizes, deny, and ten seconds of each fuzz target
+  check             fmt, clippy, doc, arrows, sizes, deny, arm64, and ten seconds of each fuzz target
   test [SUITE]      install what the tests need, build, run every suite or one
   demo              make a real image, serve it, import it, compare
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
@@ -32,8 +33,9 @@ usage: cargo xtask TASK
   soak [N]          the kill and cut tests with N times (100) the iterations
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
   images            make the big images of the bench ahead of time
-  arrows, sizes, deny
-                    one part of check alone";
+  arrows, sizes, deny, arm64
+                    one part of check alone
+  big-endian        the parsers' and decoders' unit tests on an emulated s390x";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,6 +67,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["arrows"] => arrows::run(),
         ["sizes"] => sizes::run(),
         ["deny"] => deny::run(),
+        ["arm64"] => platforms::arm64(),
+        ["big-endian"] => platforms::big_endian(),
         _ => bail!("{USAGE}"),
     }
 }

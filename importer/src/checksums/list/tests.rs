@@ -89,3 +89,15 @@ fn a_list_that_gives_nothing_says_why() {
     assert!(nameless.what().contains("no name to look for"), "{nameless}");
     assert_eq!(choose(A, None).unwrap().line, 1);
 }
+
+proptest::proptest! {
+    /// Any text gives a checksum or a reason, and what is chosen stands in it.
+    #[test]
+    fn any_text_is_read(lines in proptest::collection::vec(r"(\\|# |- )?([0-9a-f]{32,64}|SHA256|-----BEGIN PGP SIGNED MESSAGE-----)?[ \t(*=)\\]{0,3}\PC{0,12}", 0..8)) {
+        let text = lines.join("\n");
+        if let Ok(Chosen { checksum, line, .. }) = choose(&text, Some("disk.img")) {
+            let hex = checksum.to_string().split_once(':').unwrap().1.to_owned();
+            proptest::prop_assert!(text.lines().nth(line - 1).unwrap().to_lowercase().contains(&hex));
+        }
+    }
+}

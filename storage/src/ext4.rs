@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::ioctl;
+use crate::loops::Loop;
 
 /// Bytes below which mkfs.ext4 leaves no room for files.
 pub(crate) const SMALLEST: u64 = 16 << 20;
@@ -27,23 +28,23 @@ pub(crate) fn make(disk: &Path) -> Result<(), Error> {
 }
 
 /// Replays the journal and repairs what can be repaired without loss.
-pub(crate) fn check(device: &Path) -> Result<(), Error> {
-    repair(tool("e2fsck").arg("-p").arg(device))
+pub(crate) fn check(device: &Loop) -> Result<(), Error> {
+    repair(device, &["-p"])
 }
 
-fn repair(command: &mut Command) -> Result<(), Error> {
-    let output = run(command)?;
+fn repair(device: &Loop, options: &[&str]) -> Result<(), Error> {
+    let mut command = tool_on("e2fsck", options, device)?;
+    let output = run(&mut command)?;
     // e2fsck(8): 0 is clean, 1 is repaired; anything else needs a person.
     match output.status.code() {
         Some(0 | 1) => Ok(()),
-        _ => Err(failed(command, &output)),
+        _ => Err(failed(&command, &output)),
     }
 }
 
 /// Grows the file system on `device` to the device's size, mounted or not.
-pub(crate) fn grow(device: &Path) -> Result<(), Error> {
-    let mut command = tool("resize2fs");
-    command.arg(device);
+pub(crate) fn grow(device: &Loop) -> Result<(), Error> {
+    let mut command = tool_on("resize2fs", &[], device)?;
     match run(&mut command)? {
         output if output.status.success() => Ok(()),
         output => Err(failed(&command, &output)),
@@ -52,25 +53,24 @@ pub(crate) fn grow(device: &Path) -> Result<(), Error> {
 
 /// Grows the unmounted file system on `device` if it is smaller than the device's `size`, checking all of it first, which
 /// resize2fs insists on.
-pub(crate) fn grow_unmounted(device: &Path, size: u64) -> Result<(), Error> {
+pub(crate) fn grow_unmounted(device: &Loop, size: u64) -> Result<(), Error> {
     let (bytes, block) = extent(device)?;
     if size - size % block <= bytes {
         return Ok(());
     }
-    repair(tool("e2fsck").arg("-f").arg("-p").arg(device))?;
+    repair(device, &["-f", "-p"])?;
     grow(device)
 }
 
 /// Bytes of the file system on `device`, and of one of its blocks, from its superblock.
-fn extent(device: &Path) -> Result<(u64, u64), Error> {
-    let mut block = [0; 1024];
-    let read = File::open(device).and_then(|file| file.read_exact_at(&mut block, 1024));
-    read.map_err(Error::io("read the superblock of", device))?;
+fn extent(device: &Loop) -> Result<(u64, u64), Error> {
+    let (path, mut block) = (device.path(), [0; 1024]);
+    device.open()?.read_exact_at(&mut block, 1024).map_err(Error::io("read the superblock of", &path))?;
     let number = |at: usize| u64::from(u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]));
     // ext4(5) layout: s_magic, s_log_block_size, s_blocks_count_lo, s_blocks_count_hi with the feature 64bit.
     let (magic, log_size, wide) = (number(0x38) & 0xffff, number(0x18), number(0x60) & 0x80 != 0);
     if magic != 0xef53 || log_size > 6 {
-        return Err(Error::Damaged { path: device.to_owned(), why: "has no ext4 superblock".to_owned() });
+        return Err(Error::Damaged { path, why: "has no ext4 superblock".to_owned() });
     }
     let size = 1024 << log_size;
     let blocks = number(4) | if wide { number(0x150) << 32 } else { 0 };
@@ -128,6 +128,14 @@ fn tool(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("LC_ALL", "C").stdin(Stdio::null());
     command
+}
+
+/// Such a program at work on `device`, which it is given as its standard input, too: if we are killed, the device stays
+/// attached until the program has ended. Otherwise it could be another disk by the time the program opens it by its name.
+fn tool_on(name: &str, options: &[&str], device: &Loop) -> Result<Command, Error> {
+    let mut command = tool(name);
+    command.args(options).arg(device.path()).stdin(device.open()?);
+    Ok(command)
 }
 
 fn run(command: &mut Command) -> Result<Output, Error> {

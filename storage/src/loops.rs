@@ -94,7 +94,8 @@ impl Loop {
         }
     }
 
-    fn open(&self) -> Result<File, Error> {
+    /// Opens it, which keeps it attached; for reading.
+    pub(crate) fn open(&self) -> Result<File, Error> {
         File::open(self.path()).map_err(Error::io("open", &self.path()))
     }
 }

@@ -3,11 +3,13 @@
 
 mod bed;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bed::{Bed, MIB, block, code, from_snapshot, from_volume, mounted};
+use bed::{Bed, MIB, TOOLS, block, code, from_snapshot, from_volume, mounted};
 use fixtures::images::noise::Noise;
 use fixtures::soak::repeated;
 use gantry_csi::spec::volume_capability::AccessType;
@@ -318,4 +320,32 @@ fn nothing_acknowledged_is_lost_on_btrfs() -> Result<()> {
 #[test]
 fn nothing_acknowledged_is_lost_on_ext4() -> Result<()> {
     survives("ext4", 3)
+}
+
+#[test]
+fn a_check_that_outlives_the_driver_keeps_the_device_that_it_was_given() -> Result<()> {
+    let mut bed = Bed::new("xfs", 1024)?;
+    let id = bed.create("volume", 32 * MIB, mounted())?.volume_id;
+    let (check, go) = (bed.path(TOOLS).join("e2fsck"), bed.path("go"));
+    fs::create_dir(bed.path(TOOLS))?;
+    // It opens the device by its name, which without a driver could by then be the name of another disk.
+    let text = "#!/bin/sh\nkill -9 $PPID\nwhile ! [ -e GO ]; do sleep 0.01; done\nexec /usr/sbin/e2fsck \"$@\"\n";
+    fs::write(&check, text.replace("GO", &go.display().to_string()))?;
+    fs::set_permissions(&check, fs::Permissions::from_mode(0o755))?;
+    assert!(bed.stage(&id, mounted()).is_err());
+    bed.kill()?;
+    assert_eq!(bed.loops()?.len(), 1, "the device is free for others");
+    bed.start()?;
+    assert_eq!(code(bed.stage(&id, mounted())), Code::Aborted);
+    fs::remove_file(&check)?;
+    fs::write(go, "")?;
+    for _ in 0..250 {
+        if code(bed.stage(&id, mounted())) != Code::Aborted {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(bed.mounts()?.len(), 1);
+    bed.unstage(&id)?;
+    bed.nothing_left()
 }

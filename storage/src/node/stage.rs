@@ -103,8 +103,8 @@ fn stage_file_system(
     }
     // The open device keeps itself alive until the mount does.
     let (device, _open) = loops::attach(disk, &id.to_string(), false, Life::WhileOpen)?;
-    ext4::check(&device.path())?;
-    ext4::grow_unmounted(&device.path(), volume.size)?;
+    ext4::check(&device)?;
+    ext4::grow_unmounted(&device, volume.size)?;
     let discard = ["discard".to_owned()];
     mounts::mount_ext4(&device.path(), staging, &[&discard, options].concat())
 }

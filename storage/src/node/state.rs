@@ -98,7 +98,7 @@ impl Pool {
         for device in loops::attached(id, &self.disk(id))? {
             device.update_capacity()?;
             if !device.is_lasting() && mounts::reachable(&mounts::all()?, &device).is_some() {
-                ext4::grow(&device.path())?;
+                ext4::grow(&device)?;
             }
         }
         Ok(volume.size)

@@ -33,6 +33,9 @@ use tonic_prost::ProstCodec;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
+/// Programs in this folder of a bed are run instead of the machine's.
+pub(crate) const TOOLS: &str = "tools";
+
 /// The node's name.
 pub(crate) const NODE: &str = "node-1";
 
@@ -106,6 +109,8 @@ impl Bed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gantry-csi"));
         command.arg("--pool").arg(self.pool()).args(["--node", NODE, "--endpoint"]).arg(self.socket());
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null());
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.path(TOOLS).display()));
         let log = File::options().create(true).append(true).open(self.path("log"))?;
         command.stderr(log);
         Ok(command)

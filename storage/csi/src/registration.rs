@@ -15,6 +15,14 @@ use tracing::{error, info};
 use crate::service::unimplemented;
 use crate::spec::{InfoRequest, PluginInfo, RegistrationStatus, RegistrationStatusResponse};
 
+/// The name of the socket at which the kubelet finds the driver.
+///
+/// The kubelet, a Go program, sends the socket's path as the request's authority, with `/` as `%2F`. Our HTTP library allows
+/// that in front of an `@` only, as user information (RFC 3986, section 3.2.1), and otherwise resets the stream.
+pub(crate) fn socket_name(driver: &str) -> String {
+    format!("registration@{driver}.sock")
+}
+
 /// The service `pluginregistration.Registration`.
 #[derive(Clone)]
 pub(crate) struct Registration(PluginInfo);

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::driver::Driver;
 use crate::metrics::Metrics;
-use crate::registration::Registration;
+use crate::registration::{self, Registration};
 use crate::service::Csi;
 use crate::settings::Settings;
 use crate::{http, socket};
@@ -83,7 +83,7 @@ async fn serve(settings: &Settings, pool: Pool) -> Result<(), Failure> {
     if let Some(folder) = &settings.registration_folder {
         let endpoint = settings.kubelet_endpoint.as_ref().unwrap_or(&settings.endpoint);
         let registration = Registration::new(&settings.driver_name, endpoint);
-        let listener = socket::listen(&folder.join(format!("{}-reg.sock", settings.driver_name)))?;
+        let listener = socket::listen(&folder.join(registration::socket_name(&settings.driver_name)))?;
         tokio::spawn(Server::builder().serve_with_incoming_shutdown(registration, listener, ended(stopped.clone())));
     }
     if let Some(address) = settings.http_address {

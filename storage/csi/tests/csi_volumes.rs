@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bed::{Bed, MIB, block, capability, code, file_system, from_volume, mounted, range};
 use fixtures::command::{output, run};
 use fixtures::images::noise::Noise;
@@ -425,15 +425,30 @@ fn a_driver_tells_the_kubelet_and_prometheus_what_it_is() -> Result<()> {
     let options =
         ["--registration-folder", &folder, "--kubelet-endpoint", "/seen/csi.sock", "--http-address", &address];
     let bed = Bed::with(file_system("xfs", 400)?, &options)?;
-    let info: gantry_csi::spec::PluginInfo = bed.call_at(
-        &registration.path().join("csi.gantry.dev-reg.sock"),
-        "/pluginregistration.Registration/GetInfo",
-        gantry_csi::spec::InfoRequest {},
-    )?;
+    let socket = fs::read_dir(registration.path())?.next().context("no socket")??.path();
+    let get_info = "/pluginregistration.Registration/GetInfo";
+    let info: gantry_csi::spec::PluginInfo = bed.call_at(&socket, get_info, gantry_csi::spec::InfoRequest {})?;
     assert_eq!(
         (info.r#type.as_str(), info.name.as_str(), info.endpoint.as_str()),
         ("CSIPlugin", "csi.gantry.dev", "/seen/csi.sock")
     );
+    // As the kubelet asks: the authority is the socket's path as Go escapes it, the body an empty message of five bytes.
+    let authority = format!("Host: {}", socket.display().to_string().replace('/', "%2F"));
+    let empty = bed.path("empty");
+    fs::write(&empty, [0; 5])?;
+    let mut curl = Command::new("curl");
+    curl.args([
+        "-sS",
+        "--fail",
+        "--http2-prior-knowledge",
+        "--header",
+        &authority,
+        "--header",
+        "Content-Type: application/grpc",
+    ]);
+    curl.args(["--header", "TE: trailers", "--data-binary", &format!("@{}", empty.display()), "--unix-socket"]);
+    let answer = output(curl.arg(&socket).arg(format!("http://localhost{get_info}")))?;
+    assert!(answer.contains("CSIPlugin"), "{answer:?}");
     bed.create("v", 32 * MIB, block())?;
     let page = output(Command::new("curl").args(["-sS", "--fail", &format!("http://{address}/metrics")]))?;
     for line in [

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use codecs::StreamDecoder;
-use contract::{Checked, Failure};
+use contract::{Checked, Code, Failure};
 
 use crate::checksum::{Algorithm, Hasher};
 use crate::failure::codec_failure;
@@ -11,6 +11,9 @@ use crate::source::Reader;
 
 /// Bytes read at once.
 const INPUT: usize = 256 << 10;
+
+/// Bytes inside a compression after the end mark; tar pads to a record, of 10 KiB unless it is told otherwise.
+const MAX_PADDING: u64 = 64 << 20;
 
 /// A file's bytes, decompressed. As [`Read`], a [`Failure`] travels inside the `io::Error`.
 pub(crate) struct Flow<'a> {
@@ -49,9 +52,17 @@ impl<'a> Flow<'a> {
     }
 
     /// Reads to the end, so that it is known to be one.
+    ///
+    /// # Errors
+    /// It cannot be read, or decompression makes more of it than any tar pads with.
     pub(crate) fn drain(&mut self) -> Result<(), Failure> {
-        let mut unused = vec![0; INPUT];
-        while self.take(&mut unused)? > 0 {}
+        let (mut unused, start) = (vec![0; INPUT], self.position);
+        while self.take(&mut unused)? > 0 {
+            if self.decoder.is_some() && self.position - start > MAX_PADDING {
+                let what = format!("the archive goes on for more than {MAX_PADDING} bytes after its end mark");
+                return Err(Failure::new(Code::ImageTooLarge, what).at(&self.source));
+            }
+        }
         Ok(())
     }
 

@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use contract::{Code, Failure};
 use crossbeam_channel::{Receiver, Sender};
 
+/// What a thread says whose wait ended before anybody recorded a failure.
+const NO_CAUSE: &str = "a wait ended without a cause";
+
 /// The first failure of a transfer. Waits select on [`tripped`](Self::tripped) beside what they wait for.
 pub(crate) struct Stop {
     state: Mutex<State>,
@@ -32,9 +35,14 @@ impl Stop {
     }
 
     /// Records `failure` unless one is recorded already, and ends all waits.
+    ///
+    /// A thread that fails lets go of its channels a moment before it records why. Another may notice that first, and brings
+    /// a failure without a cause; the cause then takes its place.
     pub(crate) fn trip(&self, failure: Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failure.get_or_insert(failure);
+        if state.failure.as_ref().is_none_or(|first| first.what() == NO_CAUSE) {
+            state.failure = Some(failure);
+        }
         state.alive = None;
     }
 
@@ -44,11 +52,11 @@ impl Stop {
         &self.tripped
     }
 
-    /// The first failure.
+    /// The first failure, or one that says that there is none yet.
     #[must_use]
     pub(crate) fn reason(&self) -> Failure {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failure.clone().unwrap_or_else(|| Failure::new(Code::Internal, "a wait ended without a cause"))
+        state.failure.clone().unwrap_or_else(|| Failure::new(Code::Internal, NO_CAUSE))
     }
 
     /// The first failure, if there is one, as a result.
@@ -58,5 +66,21 @@ impl Stop {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cause_is_kept_and_not_the_failure_of_a_thread_that_only_noticed() {
+        let stop = Stop::new();
+        assert!(stop.check().is_ok());
+        stop.trip(stop.reason());
+        assert_eq!(stop.check().unwrap_err().code(), Code::Internal);
+        stop.trip(Failure::new(Code::TargetTooSmall, "the cause"));
+        stop.trip(Failure::new(Code::TargetIo, "its consequence"));
+        assert_eq!(stop.reason().code(), Code::TargetTooSmall);
     }
 }

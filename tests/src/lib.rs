@@ -9,6 +9,8 @@ use fixtures::family;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+mod bounded;
+
 pub use fixtures::soak::repeated;
 
 /// The binary under test: `GANTRY_BIN`, set by `cargo xtask test`.

@@ -1,12 +1,12 @@
 //! `--content-type archive`: what tar wrote is what is unpacked, and a hostile archive writes nothing outside.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fixtures::command::{output, run};
 use fixtures::device::Mount;
 use fixtures::images::noise::Noise;
@@ -271,5 +271,78 @@ fn a_pod_unpacks_into_its_volume_beside_what_its_file_system_has() -> Result<()>
     run(&mut pod)?;
     assert_eq!(fs::read_to_string(root.join("dev/termination-log"))?, r#"{"message":"Import Complete"}"#);
     assert_eq!(fs::read(root.join("data/etc/hosts"))?, b"127.0.0.1 localhost\n");
+    Ok(())
+}
+
+/// A file of `times` copies of `bytes` inside zstd.
+fn packed(path: &Path, bytes: &[u8], times: usize) -> Result<()> {
+    let mut tool =
+        Command::new("zstd").args(["-q", "-c"]).stdin(Stdio::piped()).stdout(fs::File::create(path)?).spawn()?;
+    let mut input = BufWriter::with_capacity(1 << 20, tool.stdin.take().context("zstd has an input")?);
+    for _ in 0..times {
+        input.write_all(bytes)?;
+    }
+    drop(input);
+    ensure!(tool.wait()?.success(), "zstd");
+    Ok(())
+}
+
+#[test]
+fn more_than_a_million_members_are_refused() -> Result<()> {
+    let house = House::new()?;
+    let directory = Header { name: "d/", kind: b'5', ..FILE };
+    let comment = Header { name: "x", kind: b'x', data: b"30 comment=nothing to be seen\n", ..FILE };
+    for (what, member) in [("directories", directory), ("extended headers", comment)] {
+        let path = house.at("many.tar.zst");
+        packed(&path, &member.bytes(), (1 << 20) + 1)?;
+        assert!(fs::metadata(&path)?.len() < MIB, "{what}");
+        let import = house.import(&path, &house.at("volume")).with("--force");
+        assert_eq!(import.refused().context(what)?, (4, "image-too-large".to_owned()), "{what}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_extended_header_larger_than_any_is_refused_though_it_is_all_there() -> Result<()> {
+    let house = House::new()?;
+    let len = 512 << 20;
+    let mut record = format!("{len} path=").into_bytes();
+    record.resize(len - 1, b'a');
+    record.push(b'\n');
+    for kind in [b'x', b'g', b'L', b'K'] {
+        let long = Header { name: "x", kind, data: &record, ..FILE };
+        let path = house.at("long.tar.zst");
+        packed(&path, &[long.bytes(), FILE.bytes(), vec![0; 1024]].concat(), 1)?;
+        let import = house.import(&path, &house.at("volume")).with("--force");
+        assert_eq!(import.refused()?, (4, "image-malformed".to_owned()), "{}", char::from(kind));
+    }
+    Ok(())
+}
+
+#[test]
+fn zeros_behind_the_end_are_padding_and_not_followed_for_ever() -> Result<()> {
+    let house = House::new()?;
+    let path = house.at("padded.tar.zst");
+    packed(&path, &[FILE.bytes(), vec![0; 1024]].concat(), 1)?;
+    let end = fs::read(&path)?;
+    packed(&path, &vec![0; MIB as usize], 16)?;
+    let padding = fs::read(&path)?;
+    fs::write(&path, [&end[..], &padding].concat())?;
+    house.import(&path, &house.at("volume")).succeed()?;
+    let import = house.import("-", &house.at("volume")).with("--force");
+    assert_eq!(import.refused_while_fed(&end, &padding)?, (4, "image-too-large".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn files_of_zeros_that_are_larger_together_than_their_volume_are_refused() -> Result<()> {
+    let house = House::new()?;
+    let mount = Mount::ext4(32)?;
+    // Each fits, and takes no room.
+    let path = house.at("zeros.tar.zst");
+    packed(&path, &Header { data: &[0; 4 << 20], ..FILE }.bytes(), 100)?;
+    let import = house.import(&path, &mount.path()).with("--force");
+    assert_eq!(import.refused()?, (6, "target-no-space".to_owned()));
+    assert!(mount.free()? > 16 * MIB);
     Ok(())
 }

@@ -11,6 +11,7 @@ mod cargo;
 mod check;
 mod demo;
 mod deny;
+mod differential;
 mod fuzz;
 mod images;
 mod platforms;
@@ -31,6 +32,8 @@ usage: cargo xtask TASK
   bench storage     writing inside volumes of gantry-csi, beside a loop device made by hand
   fuzz [SECONDS]    every fuzz target for that long (600)
   soak [N]          the kill and cut tests with N times (100) the iterations
+  soak differential [N] [FORMAT]
+                    N (10000) images of each format, intact and damaged, read by Gantry, qemu-img and others
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
   images            make the big images of the bench ahead of time
   arrows, sizes, deny, arm64
@@ -59,6 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["bench", options @ ..] => bench::run(options),
         ["fuzz"] => fuzz::run(600),
         ["fuzz", seconds] => fuzz::run(seconds.parse()?),
+        ["soak", "differential", words @ ..] => differential::run(words),
         ["soak"] => soak::run(100),
         ["soak", times] => soak::run(times.parse()?),
         ["sbom"] => sbom::run(None),

@@ -68,10 +68,15 @@ impl Suite {
         let mut command = command(&["test", "--no-fail-fast"]);
         command.args(&self.selection).env("GANTRY_BIN", gantry);
         if self.name == ORACLES {
-            command.current_dir(root().join("tests/oracles")).env("CARGO_TARGET_DIR", target().join("oracles"));
+            as_oracles(&mut command);
         }
         command
     }
+}
+
+/// Makes a command one of the workspace of the oracles, with products of its own.
+pub(crate) fn as_oracles(command: &mut Command) -> &mut Command {
+    command.current_dir(root().join("tests/oracles")).env("CARGO_TARGET_DIR", target().join("oracles"))
 }
 
 /// `doc`, `unit`, the oracles, then each end-to-end file by its name.

@@ -120,10 +120,10 @@ impl Beneath {
         fchmod(&directory, Mode::from_raw_mode(mode)).map_err(|error| self.failed("set the mode of", path, error))
     }
 
-    /// Writes a file of `len` bytes; zeros become holes.
-    pub(super) fn file(&self, member: &Member, len: u64, data: &mut impl Read) -> Result<(), Failure> {
+    /// Writes a file of `len` bytes, after files of `before` bytes; zeros become holes.
+    pub(super) fn file(&self, member: &Member, len: u64, before: u64, data: &mut impl Read) -> Result<(), Failure> {
         let path = &member.path;
-        self.refuse_without_room(len)?;
+        self.refuse_without_room(len, before)?;
         let (directory, name) = self.place(path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&directory, name, flags, Mode::from_raw_mode(0o600));
@@ -156,12 +156,18 @@ impl Beneath {
         file.set_len(len).map_err(|error| failed("set the size of the file", &place(), &error))
     }
 
-    /// A file that cannot fit is refused before its first byte.
-    fn refuse_without_room(&self, len: u64) -> Result<(), Failure> {
+    /// A file that cannot fit is refused before its first byte; so is one that makes the files together larger than the
+    /// file system, although holes take no room: what goes on like that is a bomb of zeros.
+    fn refuse_without_room(&self, len: u64, before: u64) -> Result<(), Failure> {
         let stat = fstatvfs(&self.root).map_err(|error| failed("ask for free space", &self.path, &error.into()))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if len > free {
             let what = format!("the archive holds a file of {len} bytes, {free} are free");
+            return Err(Failure::new(Code::TargetNoSpace, what).remedy("use a larger volume"));
+        }
+        let (all, volume) = (before.saturating_add(len), stat.f_blocks.saturating_mul(stat.f_frsize));
+        if all > volume {
+            let what = format!("the files of the archive have {all} bytes or more, the volume has {volume}");
             return Err(Failure::new(Code::TargetNoSpace, what).remedy("use a larger volume"));
         }
         Ok(())

@@ -112,7 +112,8 @@ impl Unpack<'_> {
             let at = format!("{name}, offset {}", entry.raw_header_position());
             let member = members.take(&mut entry).map_err(|failure| failure.at(at.clone()))?;
             let Some(member) = member else { continue };
-            counted.bytes += unpack(&member, &mut entry, self.directory).map_err(|failure| failure.at(at))?;
+            let before = counted.bytes;
+            counted.bytes += unpack(&member, &mut entry, before, self.directory).map_err(|failure| failure.at(at))?;
         }
         // Zeros are an empty archive, and the beginning of many a disk.
         if counted.members == 0 {
@@ -150,11 +151,11 @@ impl Reader for Watched<'_> {
     }
 }
 
-/// Makes one member; returns the bytes of its file.
-fn unpack(member: &Member, data: &mut impl Read, beneath: &Beneath) -> Result<u64, Failure> {
+/// Makes one member after files of `before` bytes; returns the bytes of its file.
+fn unpack(member: &Member, data: &mut impl Read, before: u64, beneath: &Beneath) -> Result<u64, Failure> {
     match &member.kind {
         Kind::Directory => beneath.directory(&member.path, member.mode).map(|()| 0),
-        Kind::File(len) => beneath.file(member, *len, data).map(|()| *len),
+        Kind::File(len) => beneath.file(member, *len, before, data).map(|()| *len),
         Kind::SymbolicLink(target) => beneath.symbolic_link(&member.path, target).map(|()| 0),
         Kind::HardLink(to) => beneath.hard_link(&member.path, to).map(|()| 0),
     }

@@ -191,7 +191,7 @@ impl Target for BlockTarget {
 
     fn prepare(&self, image: Option<u64>, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure> {
         let image = image.unwrap_or(self.size);
-        self.settle(image)?;
+        self.fits(image)?;
         for range in &self.withheld {
             // The record blocks are the journal's.
             let from = if range.start == 0 { (2 * RECORD as u64).min(range.end) } else { range.start };
@@ -205,8 +205,12 @@ impl Target for BlockTarget {
         self.zero_beyond(end, cancel, warnings)
     }
 
-    fn settle(&self, image: u64) -> Result<(), Failure> {
+    fn fits(&self, image: u64) -> Result<(), Failure> {
         refuse_small(&self.options, self.size, Some(image))
+    }
+
+    fn settle(&self, image: u64) -> Result<(), Failure> {
+        self.fits(image)
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Failure> {

@@ -240,6 +240,10 @@ impl Target for FileTarget {
         Ok(())
     }
 
+    fn fits(&self, image: u64) -> Result<(), Failure> {
+        self.size_for(image).map(drop)
+    }
+
     fn settle(&self, image: u64) -> Result<(), Failure> {
         self.grow(image).map(drop)
     }

@@ -94,6 +94,12 @@ pub trait Target: Disk + Send + Sync {
     /// It is too small, full, or refuses; or the import was cancelled.
     fn prepare(&self, image: Option<u64>, cancel: &Cancel, warnings: &mut Vec<String>) -> Result<(), Failure>;
 
+    /// Whether a disk of `image` bytes fits; asked while a stream goes on that does not state its size.
+    ///
+    /// # Errors
+    /// It does not.
+    fn fits(&self, image: u64) -> Result<(), Failure>;
+
     /// Takes the image's size where it was not known before; everything is written.
     ///
     /// # Errors

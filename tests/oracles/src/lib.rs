@@ -1,1 +1,1 @@
-//! Nothing of its own: the tests beside it compare our reading of qcow2 images with that of qcow2-rs and imago.
+//! Nothing of its own: the tests beside it compare our reading of images with that of qemu-img and of libraries by other authors.

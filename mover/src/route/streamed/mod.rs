@@ -45,6 +45,9 @@ const INPUT_SLOT: usize = 256 << 10;
 /// ... and this many of them.
 const INPUT_SLOTS: usize = 16;
 
+/// Bytes that a stream of unknown size may have more than its disk: a footer, and what a fixed VHD keeps in front of it.
+const BEYOND: u64 = 64 << 20;
+
 /// What flows, and how it is to be read.
 pub(crate) struct Flow<'a> {
     /// The source from `start` on.
@@ -382,7 +385,11 @@ impl Flowing<'_> {
             let what = format!("the image goes on after {MAX_DISK} bytes");
             return Err(Failure::new(Code::ImageTooLarge, what).at(self.engine.source.name()));
         }
-        Ok(())
+        // Zeros are never written, so only the count tells that a stream of them goes on past the target's end.
+        match self.stream.virtual_size() {
+            Some(_) => Ok(()),
+            None => self.volume.target.fits(self.base.saturating_sub(BEYOND)),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod deny;
 mod differential;
 mod fuzz;
 mod images;
+mod kubernetes;
 mod platforms;
 mod rust_source;
 mod sbom;
@@ -35,6 +36,11 @@ usage: cargo xtask TASK
   soak differential [N] [FORMAT]
                     N (10000) images of each format, intact and damaged, read by Gantry, qemu-img and others
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
+  kubernetes up     a real Kubernetes of one node with gantry-csi, in namespaces of its own
+  kubernetes kubectl ...
+                    kubectl with an administrator's rights there
+  kubernetes test   start it, run its tests, end it
+  kubernetes down   end it; nothing is left
   images            make the big images of the bench ahead of time
   arrows, sizes, deny, arm64
                     one part of check alone
@@ -68,6 +74,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["sbom"] => sbom::run(None),
         ["sbom", file] => sbom::run(Some(file)),
         ["images"] => images::run(),
+        ["kubernetes", task @ ..] => kubernetes::run(task),
         ["arrows"] => arrows::run(),
         ["sizes"] => sizes::run(),
         ["deny"] => deny::run(),

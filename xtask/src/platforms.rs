@@ -43,7 +43,10 @@ pub(crate) fn big_endian() -> Result<()> {
 }
 
 /// Installs the standard library for `target` where it is missing.
-fn ensure_target(target: &str) -> Result<()> {
+///
+/// # Errors
+/// When there is neither the library nor a way to it.
+pub(crate) fn ensure_target(target: &str) -> Result<()> {
     let installed = output(Command::new("rustup").args(["target", "list", "--installed"]))?;
     if installed.lines().any(|line| line == target) {
         return Ok(());

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use bed::{Bed, MIB, block, capability, code, file_system, from_volume, mounted, range};
 use fixtures::command::{output, run};
+use fixtures::device::may_grow_mounted;
 use fixtures::images::noise::Noise;
 use gantry_csi::spec::volume_capability::{AccessType, Mode, MountVolume};
 use gantry_csi::spec::{
@@ -385,13 +386,6 @@ fn a_driver_that_grows_on_the_node_leaves_the_controller_out_and_does_all_of_it_
     assert_eq!(File::open(&target)?.seek(SeekFrom::End(0))?, 64 * MIB);
     bed.detach(&id)?;
     Ok(())
-}
-
-/// Whether this process may grow a mounted ext4: CAP_SYS_RESOURCE, number 24.
-fn may_grow_mounted() -> Result<bool> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let bits = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or("0").trim().to_owned();
-    Ok(u64::from_str_radix(&bits, 16)? >> 24 & 1 == 1)
 }
 
 #[test]

@@ -21,12 +21,25 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     what: String,
+    offset: Option<u64>,
 }
 
 impl Error {
     /// A refusal in one sentence.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into() }
+        Self { kind, what: what.into(), offset: None }
+    }
+
+    /// The same refusal, of something `offset` bytes behind the decoder's first byte of input.
+    #[must_use]
+    pub fn at(self, offset: u64) -> Self {
+        Self { offset: Some(offset), ..self }
+    }
+
+    /// Bytes of input before what is refused, if that is not in the step that refuses it.
+    #[must_use]
+    pub const fn offset(&self) -> Option<u64> {
+        self.offset
     }
 
     /// What kind of refusal this is.

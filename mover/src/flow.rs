@@ -99,17 +99,21 @@ impl<'a> Flow<'a> {
         loop {
             self.refill()?;
             let step = decoder.step(&self.input[self.used..], buf);
-            let step = step.map_err(|error| codec_failure(&error, &self.source, self.offset))?;
+            let step = step.map_err(|error| self.refused(&error))?;
             let at_end = self.input.is_empty();
             self.advance(step.consumed);
             if step.produced > 0 {
                 return Ok(step.produced);
             }
             if at_end {
-                decoder.finish().map_err(|error| codec_failure(&error, &self.source, self.offset))?;
+                decoder.finish().map_err(|error| self.refused(&error))?;
                 return Ok(0);
             }
         }
+    }
+
+    fn refused(&self, error: &codecs::Error) -> Failure {
+        codec_failure(error, &self.source, error.offset().unwrap_or(self.offset))
     }
 
     fn advance(&mut self, len: usize) {

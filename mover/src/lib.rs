@@ -33,4 +33,5 @@ mod verified;
 mod volume;
 pub mod walker;
 mod worker;
+mod xz;
 pub mod zero;

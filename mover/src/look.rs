@@ -8,8 +8,10 @@ use formats::probe::{self, Compression, Format, Probe};
 use formats::vhd::RawOrFixed;
 use formats::{Extent, GuestOffset, HostOffset, Lookup, Opening, Place};
 
+use crate::cores::cores;
 use crate::failure::{codec_failure, image_failure};
 use crate::source::{Reader, Source};
+use crate::xz::SideBySide;
 
 /// Largest zstd window, as a power of two: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
@@ -200,7 +202,12 @@ impl Look {
     /// # Errors
     /// The decoder's memory cannot be had.
     pub fn decoder(&self, source: &dyn Source, offset: u64) -> Result<Option<Box<dyn StreamDecoder>>, Failure> {
-        self.compression.map(|compression| decoder(compression, source.name(), offset)).transpose()
+        self.compression.map(|compression| quick_decoder(compression, source.name(), offset)).transpose()
+    }
+
+    /// Bytes that may wait inside that decoder.
+    pub(crate) fn held_by_decoder(&self) -> usize {
+        if self.compression == Some(Compression::Xz) && cores() > 1 { SideBySide::HELD } else { 0 }
     }
 
     /// The file from `offset` on, which is 0 for a source without ranges.
@@ -229,7 +236,7 @@ impl ArchiveLook {
     /// # Errors
     /// The decoder's memory cannot be had.
     pub(crate) fn into_parts(self, source: &dyn Source) -> Result<Opened, Failure> {
-        let decoder = self.compression.map(|compression| decoder(compression, source.name(), 0)).transpose()?;
+        let decoder = self.compression.map(|compression| quick_decoder(compression, source.name(), 0)).transpose()?;
         Ok((Box::new(Prefixed::new(self.head, self.rest)), decoder))
     }
 }
@@ -306,6 +313,21 @@ pub(crate) fn decoder(compression: Compression, name: &str, offset: u64) -> Resu
         (Compression::Lz4, 0) => Box::new(Lz4Decoder::new()),
         (Compression::Lz4, _) => Box::new(Lz4Decoder::at_boundary()),
     })
+}
+
+/// As [`decoder`], for a whole file: with as many threads as there are cores where the format allows. Where more input may
+/// not be wanted one thread is enough, and it takes no more than it needs.
+pub(crate) fn quick_decoder(
+    compression: Compression,
+    name: &str,
+    offset: u64,
+) -> Result<Box<dyn StreamDecoder>, Failure> {
+    let started = match (compression, offset) {
+        (Compression::Xz, 0) if cores() > 1 => SideBySide::new(XZ_DICTIONARY),
+        (Compression::Xz, _) if cores() > 1 => SideBySide::at_boundary(XZ_DICTIONARY),
+        _ => return decoder(compression, name, offset),
+    };
+    Ok(Box::new(started.map_err(|error| codec_failure(&error, name, offset))?))
 }
 
 /// Reads more of a compressed file; false at its end.

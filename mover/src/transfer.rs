@@ -33,7 +33,7 @@ use crate::verified::Verified;
 use crate::volume::{Checkpoints, Keeper, Order, Volume};
 use crate::walker::Walker;
 
-/// Memory for everything in flight.
+/// Memory for everything in flight; what waits in a decoder is part of it.
 const POOL: usize = 24 << 20;
 /// Smallest slot: large enough for one write, small enough to stay in a core's cache.
 const SLOT: usize = 512 << 10;
@@ -78,6 +78,8 @@ struct Run<'a> {
     order: Order,
     /// Bytes of one slot.
     slot: usize,
+    /// Bytes of all slots.
+    memory: usize,
 }
 
 /// What stays the same from the first look to the report.
@@ -232,7 +234,8 @@ impl Attempt<'_> {
         self.begin(Some(size))?;
         self.transfer.progress.total.store(size, Ordering::Relaxed);
         let fingerprint = Builder::new(size);
-        let run = Run { source, fingerprint: &fingerprint, order: Order::Guest, slot: slot_for(max_encoded) };
+        let run =
+            Run { source, fingerprint: &fingerprint, order: Order::Guest, slot: slot_for(max_encoded), memory: POOL };
         self.with_volume(&run, &Checkpoints::default(), |engine, volume| {
             mapped(engine, volume, Walker::new(map), max_encoded)
         })?;
@@ -254,7 +257,13 @@ impl Attempt<'_> {
             let algorithm = checksum.algorithm;
             let hashing = Hashing { algorithm, seen, file_len: len, from: &from, checkpoints: &checkpoints };
             let fingerprint = Builder::new(size);
-            let run = Run { source, fingerprint: &fingerprint, order: Order::Host, slot: slot_for(max_encoded) };
+            let run = Run {
+                source,
+                fingerprint: &fingerprint,
+                order: Order::Host,
+                slot: slot_for(max_encoded),
+                memory: POOL,
+            };
             let mut outcome = Hashed::MapTooLarge;
             self.with_volume(&run, &checkpoints, |engine, volume| {
                 outcome = hashed(engine, volume, Walker::new(map), max_encoded, &hashing)?;
@@ -304,6 +313,7 @@ impl Attempt<'_> {
         let checkpoints = Checkpoints::from(from);
         let can_be_taken_up = look.compression.is_some() && source.has_ranges() && stream.skip_to(start.position);
         let spill = self.target.scratch().filter(|_| stream.keep()).map(Spill::new).transpose()?;
+        let memory = POOL - look.held_by_decoder();
         let flow = Flow {
             spill,
             decoder: look.decoder(source, start.host)?,
@@ -313,7 +323,7 @@ impl Attempt<'_> {
             checkpoints: can_be_taken_up.then_some(&checkpoints),
         };
         let mut flowed = Flowed::default();
-        let run = Run { source, fingerprint: &fingerprint, order: Order::Stream, slot };
+        let run = Run { source, fingerprint: &fingerprint, order: Order::Stream, slot, memory };
         self.with_volume(&run, &checkpoints, |engine, volume| {
             flowed = streamed(engine, volume, flow)?;
             Ok(())
@@ -374,14 +384,14 @@ impl Attempt<'_> {
         checkpoints: &Checkpoints,
         route: impl FnOnce(&Engine<'_>, &Volume<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let Run { source, fingerprint, order, slot } = *run;
+        let Run { source, fingerprint, order, slot, memory } = *run;
         let Transfer { cancel, progress, rate, .. } = *self.transfer;
         let nothing = Done::default();
         let earlier = self.earlier.as_ref().map_or(&nothing, |record| &record.done);
         let tracker = Tracker::resume(earlier);
         let (stop, target, stages) = (Stop::new(), self.target, &self.stages);
         let (due, to_record) = crossbeam_channel::bounded(1);
-        let pool = Pool::new((POOL / slot).max(4), slot)?;
+        let pool = Pool::new((memory / slot).max(4), slot)?;
         source.share(pool.memory())?;
         let limiter = Limiter::new(rate);
         let engine = Engine { source, pool, stop: &stop, cancel, stages, limiter, progress };

@@ -11,17 +11,19 @@
 use std::fmt;
 
 use super::blocks::Block;
-use super::header;
+use super::header::{self, BlockHeader, Check};
 use super::library::Library;
 use crate::{Error, Kind, Step, StreamDecoder};
 
-/// Decodes one block, of which all bytes are at hand.
+/// Decodes one block: one of which all bytes are at hand, or one that is still arriving.
 ///
 /// Memory: its dictionary and [`MEMORY_BESIDE_DICTIONARY`](super::MEMORY_BESIDE_DICTIONARY).
 pub struct BlockDecoder {
     library: Library,
-    /// Bytes of the block still to come.
-    left: u64,
+    /// Bytes of the block given so far.
+    given: u64,
+    /// Bytes of the block in all, once they are known.
+    length: Option<u64>,
     /// Index and footer that stand behind the block for the library.
     tail: Vec<u8>,
     done: bool,
@@ -29,7 +31,7 @@ pub struct BlockDecoder {
 
 impl fmt::Debug for BlockDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockDecoder").field("left", &self.left).field("done", &self.done).finish_non_exhaustive()
+        f.debug_struct("BlockDecoder").field("given", &self.given).field("done", &self.done).finish_non_exhaustive()
     }
 }
 
@@ -39,10 +41,25 @@ impl BlockDecoder {
     /// # Errors
     /// Its dictionary is above `dictionary_limit` bytes.
     pub fn new(block: &Block, dictionary_limit: u64) -> Result<Self, Error> {
-        super::check_dictionary(&block.header, dictionary_limit)?;
+        let mut decoder = Self::begin(&block.header, block.check, dictionary_limit)?;
+        decoder.end(block);
+        Ok(decoder)
+    }
+
+    /// A decoder for a block of which only the header is known. After its last byte, or before, [`end`](Self::end) is due.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn begin(header: &BlockHeader, check: Check, dictionary_limit: u64) -> Result<Self, Error> {
+        super::check_dictionary(header, dictionary_limit)?;
         let mut library = Library::new(dictionary_limit)?;
-        library.process(&header::encode_stream_header(block.check), &mut [])?;
-        Ok(Self { library, left: block.length, tail: encode_tail(block), done: false })
+        library.process(&header::encode_stream_header(check), &mut [])?;
+        Ok(Self { library, given: 0, length: None, tail: Vec::new(), done: false })
+    }
+
+    /// Says what the block came to.
+    pub fn end(&mut self, block: &Block) {
+        (self.length, self.tail) = (Some(block.length), encode_tail(block));
     }
 }
 
@@ -52,10 +69,11 @@ impl StreamDecoder for BlockDecoder {
         if self.done {
             return Ok(Step::default());
         }
-        let offered = input.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let mut step = if self.left > 0 { self.library.process(&input[..offered], output)? } else { Step::default() };
-        self.left -= step.consumed as u64;
-        if self.left == 0 {
+        let left = self.length.map_or(u64::MAX, |length| length.saturating_sub(self.given));
+        let offered = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut step = if left > 0 { self.library.process(&input[..offered], output)? } else { Step::default() };
+        self.given += step.consumed as u64;
+        if self.length.is_some_and(|length| self.given >= length) {
             let end = self.library.process(&self.tail, &mut output[step.produced..])?;
             self.tail.drain(..end.consumed);
             step.produced += end.produced;
@@ -69,7 +87,14 @@ impl StreamDecoder for BlockDecoder {
         if self.done {
             return Ok(());
         }
-        Err(Error::new(Kind::Truncated, format!("xz block ends {} bytes early", self.left)))
+        let what = match self.length.map(|length| length.saturating_sub(self.given)) {
+            Some(0) => {
+                return Err(Error::new(Kind::Corrupt, "the block's data and its headers end at different places"));
+            }
+            Some(left) => format!("xz block ends {left} bytes early"),
+            None => "xz block ends early".to_owned(),
+        };
+        Err(Error::new(Kind::Truncated, what))
     }
 }
 

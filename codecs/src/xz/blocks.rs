@@ -7,9 +7,8 @@
 //!
 //! [`Blocks`] walks over a file without decoding it: from chunk to chunk, whether a block's header states sizes
 //! (`xz -T2`) or not (`xz -T1 --block-size`). It verifies headers, sizes, index and footer; it holds no data, and the
-//! index only as a sum. The caller keeps the bytes of a block, as many as it allows, and gives them to a
-//! [`BlockDecoder`](super::BlockDecoder); a block too large for that (a file of one thread is a single block) is for the
-//! [`XzDecoder`](super::XzDecoder).
+//! index only as a sum. The caller gives the bytes of a block, as they come, to a
+//! [`BlockDecoder`](super::BlockDecoder).
 
 use super::chunks::Chunks;
 use super::header::{self, BlockHeader, Check, LONGEST_BLOCK_HEADER, MAGIC, STREAM_HEADER, check_zeros};
@@ -141,6 +140,18 @@ impl Blocks {
             stream: 1,
             ..Self::new()
         }
+    }
+
+    /// The check of the stream that the walk is in.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        self.check
+    }
+
+    /// Where the walk is, in words.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("xz stream {}, after {} blocks, at or after byte {}", self.stream, self.records.count, self.offset)
     }
 
     /// Where the walk may be taken up again, if it is between a block and what follows it.
@@ -332,9 +343,7 @@ impl Blocks {
 
     /// The same refusal, with the place where it happened.
     pub(super) fn locate(&self, error: &Error) -> Error {
-        let place =
-            format!("xz stream {}, after {} blocks, at or after byte {}", self.stream, self.records.count, self.offset);
-        Error::new(error.kind(), format!("{place}: {error}"))
+        Error::new(error.kind(), format!("{}: {error}", self.place()))
     }
 }
 

@@ -33,7 +33,7 @@ use formats::probe::{self, Compression, Format, Probe};
 
 use crate::checksum::{Algorithm, Checksum};
 use crate::flow::Flow;
-use crate::look::{decoder, first_inside, read_on};
+use crate::look::{first_inside, quick_decoder, read_on};
 use crate::source::Source;
 use ahead::Ahead;
 use begun::Begun;
@@ -164,7 +164,7 @@ impl Kind {
             Self::Zip => None,
         };
         let undone: Option<Box<dyn StreamDecoder>> =
-            compression.map(|compression| decoder(compression, source.name(), 0)).transpose()?;
+            compression.map(|compression| quick_decoder(compression, source.name(), 0)).transpose()?;
         let flow = Flow::new(source.name(), Box::new(Ahead::start(reader)?), undone, wanted.algorithm);
         let input = Input::flowing(flow, source.name());
         let members: Box<dyn Members> = match self {

@@ -25,6 +25,8 @@ pub(super) struct Decompressor<'a> {
     digested: usize,
     /// Where the digest of the file is computed.
     digest: Option<Sender<Digested>>,
+    /// Offset in the compressed file where the decoder began.
+    begun: u64,
     /// Offset in the compressed file.
     pub(super) offset: u64,
     /// Offset in the decompressed stream.
@@ -46,8 +48,20 @@ impl<'a> Decompressor<'a> {
         marks: Option<&'a Marks<'a>>,
         (offset, position): (u64, u64),
     ) -> Self {
-        let (current, passed) = (None, Vec::new());
-        Self { decoder, slots, current, used: 0, digested: 0, digest, offset, position, marks, marked: offset, passed }
+        Self {
+            decoder,
+            slots,
+            current: None,
+            used: 0,
+            digested: 0,
+            digest,
+            begun: offset,
+            offset,
+            position,
+            marks,
+            marked: offset,
+            passed: Vec::new(),
+        }
     }
 
     /// Fills `buf` as far as the stream goes.
@@ -58,13 +72,12 @@ impl<'a> Decompressor<'a> {
                 self.next_slot(engine)?;
             }
             let Some(slot) = &self.current else { continue };
-            let refused = |error| codec_failure(&error, engine.source.name(), self.offset);
             let input = &slot[self.used..];
-            let step =
-                engine.stages.decompress.work(|| self.decoder.step(input, &mut buf[filled..])).map_err(refused)?;
+            let step = engine.stages.decompress.work(|| self.decoder.step(input, &mut buf[filled..]));
+            let step = step.map_err(|error| self.refused(engine, &error))?;
             // An empty slot is the end of the file; the decoder may still hold decoded bytes.
             if slot.is_empty() && step.produced == 0 {
-                self.decoder.finish().map_err(|error| codec_failure(&error, engine.source.name(), self.offset))?;
+                self.decoder.finish().map_err(|error| self.refused(engine, &error))?;
                 break;
             }
             self.used += step.consumed;
@@ -77,6 +90,11 @@ impl<'a> Decompressor<'a> {
         }
         self.digest(engine)?;
         Ok(filled)
+    }
+
+    fn refused(&self, engine: &Engine<'_>, error: &codecs::Error) -> Failure {
+        let offset = error.offset().map_or(self.offset, |bytes| self.begun + bytes);
+        codec_failure(error, engine.source.name(), offset)
     }
 
     fn next_slot(&mut self, engine: &Engine<'_>) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use formats::Stream;
 use super::marks;
 use crate::checksum::{Algorithm, Hasher};
 use crate::journal::Checkpoint;
-use crate::look::Look;
+use crate::look::{Look, decoder};
 use crate::source::Source;
 use crate::target::Target;
 
@@ -70,7 +70,9 @@ impl Start {
 fn decode_again(len: u64, source: &dyn Source, look: &Look, target: &dyn Target) -> Result<Blake3, Failure> {
     let mut reader = source.open(0..source.len().unwrap_or(u64::MAX))?;
     let mut hasher = Blake3::new();
-    let Some(mut decoder) = look.decoder(source, 0)? else { return Ok(hasher) };
+    let Some(compression) = look.compression else { return Ok(hasher) };
+    // No thread runs ahead for so little.
+    let mut decoder = decoder(compression, source.name(), 0)?;
     let (mut input, mut output) = (vec![0; STEP], vec![0; STEP]);
     let (mut used, mut filled, mut position) = (0, 0, 0);
     while position < len {

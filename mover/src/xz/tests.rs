@@ -330,7 +330,7 @@ fn dropping_it_at_any_place_does_not_wait_and_ends_the_threads() {
         let line = Arc::downgrade(&decoder.line);
         let start = Instant::now();
         drop(decoder);
-        assert!(start.elapsed() < Duration::from_millis(500), "it waited");
+        assert!(start.elapsed() < Duration::from_secs(2), "it waited");
         assert_threads_end(&line);
     }
 }

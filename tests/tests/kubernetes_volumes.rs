@@ -11,195 +11,164 @@ use fixtures::nginx::Settings;
 use serde_json::Value;
 use tests::sha256;
 
-/// A claim, and the importer's pod as CDI's controller would write it (cdi.md §4.1–4.3).
-const IMPORT: &str = "
+const CLAIM: &str = "
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {name: NAME}
+metadata: {name: $name}
 spec:
   accessModes: [ReadWriteOnce]
-  volumeMode: MODE
+  volumeMode: $mode
   storageClassName: gantry
-  resources: {requests: {storage: 256Mi}}
----
+  resources: {requests: {storage: $capacity}}
+  $source
+";
+
+/// A pod with the claim's volume, as Pod Security's profile "restricted" has it.
+const POD: &str = "
 apiVersion: v1
 kind: Pod
-metadata: {name: importer-NAME}
+metadata: {name: $work-$name}
 spec:
-  restartPolicy: OnFailure
-  SECURITY
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  securityContext:
+    {runAsUser: $user, runAsGroup: $user, fsGroup: $user, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
   containers:
-  - name: importer
-    image: IMAGE
+  - name: work
+    image: $image
     imagePullPolicy: IfNotPresent
-    args: ['-v=1']
     securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    $volume
+    $program
+  volumes: [{name: disk, persistentVolumeClaim: {claimName: $name}}]
+";
+
+/// What a pod does: its name, its image, and the rest of its container.
+type Work = (&'static str, &'static str, &'static str);
+
+/// As CDI's controller would write it (cdi.md §4.1–4.3).
+const IMPORT: Work = (
+    "importer",
+    IMPORTER,
+    "args: ['-v=1']
     resources: {limits: {memory: 128Mi}}
     ports: [{name: metrics, containerPort: 8443}]
     env:
     - {name: IMPORTER_SOURCE, value: http}
-    - {name: IMPORTER_ENDPOINT, value: 'URL'}
+    - {name: IMPORTER_ENDPOINT, value: '$url'}
     - {name: IMPORTER_CONTENTTYPE, value: kubevirt}
-    - {name: IMPORTER_IMAGE_SIZE, value: 128Mi}
+    - {name: IMPORTER_IMAGE_SIZE, value: 256Mi}
     - {name: OWNER_UID, value: 1b0ce4d2-6f6f-4d8e-9c1e-5a57b2f8a5d1}
     - {name: FILESYSTEM_OVERHEAD, value: '0.06'}
     - {name: INSECURE_TLS, value: 'false'}
-    - {name: PREALLOCATION, value: 'false'}
-    VOLUME
-  volumes: [{name: disk, persistentVolumeClaim: {claimName: NAME}}]
-";
+    - {name: PREALLOCATION, value: 'false'}",
+);
 
-/// A pod that says what the volume holds.
-const LOOK: &str = "
-apiVersion: v1
-kind: Pod
-metadata: {name: look-NAME}
-spec:
-  restartPolicy: Never
-  SECURITY
-  containers:
-  - name: look
-    image: IMAGE
-    imagePullPolicy: IfNotPresent
-    command: [/bin/busybox, sh, -c, 'busybox head -c SIZE PATH | busybox sha256sum']
-    VOLUME
-  volumes: [{name: disk, persistentVolumeClaim: {claimName: NAME}}]
-";
+/// Says what the volume holds.
+const LOOK: Work =
+    ("look", BUSYBOX, "command: [/bin/busybox, sh, -c, 'busybox head -c $length $path | busybox sha256sum']");
 
-/// What Pod Security's profile "restricted" asks for.
-const SECURITY: &str = "securityContext: {runAsUser: WORKER, runAsGroup: WORKER, fsGroup: WORKER, runAsNonRoot: true, \
-    seccompProfile: {type: RuntimeDefault}}";
+/// Keeps the volume in use, and has written a line.
+const WRITE: Work = (
+    "write",
+    BUSYBOX,
+    "command: [/bin/busybox, sh, -c, 'echo $text | busybox dd of=$path conv=notrunc,fsync && busybox sleep 1000000']",
+);
+
+/// What [`WRITE`] writes, without the line's end.
+const FIRST: &str = "first";
+const SHA256_OF_FIRST: &str = "sha256:a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
+
+const SNAPSHOT: &str = "
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshot
+metadata: {name: snapshot-of-$name}
+spec: {volumeSnapshotClassName: gantry, source: {persistentVolumeClaimName: $name}}
+";
 
 /// Volume mode, its part of a container, and where the disk is in it.
-const MODES: [(&str, &str, &str); 2] = [
+type Mode = (&'static str, &'static str, &'static str);
+
+const MODES: [Mode; 2] = [
     ("Filesystem", "volumeMounts: [{name: disk, mountPath: /data}]", "/data/disk.img"),
     ("Block", "volumeDevices: [{name: disk, devicePath: /dev/cdi-block-volume}]", "/dev/cdi-block-volume"),
 ];
 
 const SIZE: u64 = 128 * MIB;
 
-/// SHA-256 of "first", the bytes that [`WRITE`] begins with.
-const FIRST: &str = "a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e";
+/// A claim in the cluster, and the pods on its volume.
+struct Claim<'a> {
+    cluster: &'a Cluster,
+    name: String,
+    mode: Mode,
+}
+
+impl<'a> Claim<'a> {
+    /// Makes a claim for `capacity`, with the content of `source`, a field of its spec.
+    fn make(cluster: &'a Cluster, name: &str, mode: Mode, capacity: &str, source: &str) -> Result<Self> {
+        let name = format!("{name}-{}", mode.0.to_lowercase());
+        let words = [("$name", &*name), ("$mode", mode.0), ("$capacity", capacity), ("$source", source)];
+        cluster.apply(&filled(CLAIM, &words))?;
+        Ok(Self { cluster, name, mode })
+    }
+
+    /// Starts a pod on it; `word` of its program stands for `value`. Returns the pod's name.
+    fn start(&self, (work, image, program): Work, word: &str, value: &str) -> Result<String> {
+        let (_, volume, path) = self.mode;
+        let user = WORKER.to_string();
+        let words = [
+            ("$program", program),
+            (word, value),
+            ("$volume", volume),
+            ("$image", image),
+            ("$work", work),
+            ("$path", path),
+        ];
+        self.cluster.apply(&filled(&filled(POD, &words), &[("$name", &self.name), ("$user", &user)]))?;
+        Ok(format!("{work}-{}", self.name))
+    }
+
+    /// The SHA-256 of the first `length` bytes of its disk, as a pod sees it.
+    fn digest(&self, length: u64) -> Result<String> {
+        let pod = self.start(LOOK, "$length", &length.to_string())?;
+        let (said, _) = ended(self.cluster, &pod)?;
+        delete(self.cluster, "pod", &pod)?;
+        Ok(format!("sha256:{}", said.split(' ').next().unwrap_or_default()))
+    }
+}
 
 /// Fills in the words of a manifest.
 fn filled(manifest: &str, words: &[(&str, &str)]) -> String {
     words.iter().fold(manifest.to_owned(), |text, (word, value)| text.replace(word, value))
 }
 
-/// Waits for the end of a pod and returns its only container's log and termination message.
-fn ended(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
-    let field = |path: &str| cluster.ask(&["get", "pod", pod, "--output", &format!("jsonpath={{.status.{path}}}")]);
-    let end = Instant::now() + Duration::from_secs(120);
-    while field("phase")? != "Succeeded" {
-        ensure!(
-            Instant::now() < end && field("phase")? != "Failed",
-            "{}\n{}",
-            cluster.ask(&["describe", "pod", pod])?,
-            cluster.ask(&["logs", pod]).unwrap_or_default()
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Ok((cluster.ask(&["logs", pod])?, field("containerStatuses[0].state.terminated.message")?))
+fn delete(cluster: &Cluster, kind: &str, name: &str) -> Result<()> {
+    cluster.ask(&["delete", kind, name]).map(drop)
 }
 
-/// A pod that keeps a volume in use and writes a line at its start.
-const WRITE: &str = "
-apiVersion: v1
-kind: Pod
-metadata: {name: write-NAME}
-spec:
-  restartPolicy: Never
-  SECURITY
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: write
-    image: IMAGE
-    imagePullPolicy: IfNotPresent
-    command: [/bin/busybox, sh, -c, 'echo first | busybox dd of=PATH conv=notrunc,fsync && busybox sleep 1000000']
-    VOLUME
-  volumes: [{name: disk, persistentVolumeClaim: {claimName: NAME}}]
-";
-
-const SNAPSHOT: &str = "
-apiVersion: snapshot.storage.k8s.io/v1
-kind: VolumeSnapshot
-metadata: {name: SNAPSHOT}
-spec: {volumeSnapshotClassName: gantry, source: {persistentVolumeClaimName: NAME}}
-";
-
-const CLAIM: &str = "
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: NAME}
-spec:
-  accessModes: [ReadWriteOnce]
-  volumeMode: MODE
-  storageClassName: gantry
-  resources: {requests: {storage: 64Mi}}
-  SOURCE
-";
+/// Waits for the end of a pod and returns its only container's log and termination message.
+fn ended(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
+    until(cluster, &format!("pod/{pod}"), ".status.phase", "Succeeded")?;
+    let message = "jsonpath={.status.containerStatuses[0].state.terminated.message}";
+    Ok((cluster.ask(&["logs", pod])?, cluster.ask(&["get", "pod", pod, "--output", message])?))
+}
 
 /// Waits until a field of an object has a value.
 fn until(cluster: &Cluster, object: &str, field: &str, value: &str) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(120);
     loop {
         let found = cluster.ask(&["get", object, "--output", &format!("jsonpath={{{field}}}")])?;
         if found == value {
             return Ok(());
         }
-        ensure!(Instant::now() < end, "{field} is {found:?}\n{}", cluster.ask(&["describe", object])?);
+        ensure!(
+            Instant::now() < end && found != "Failed",
+            "{field} is {found:?}\n{}\n{}",
+            cluster.ask(&["describe", object])?,
+            cluster.ask(&["logs", object]).unwrap_or_default()
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-#[test]
-#[ignore = "needs a cluster: cargo xtask kubernetes test"]
-fn the_sidecars_take_snapshots_of_volumes_in_use_restore_clone_and_grow_them() -> Result<()> {
-    let cluster = Cluster::running()?;
-    let security = SECURITY.replace("WORKER", &WORKER.to_string());
-    for (mode, volume, path) in MODES {
-        let name = format!("source-{}", mode.to_lowercase());
-        let words = |name: &str, manifest: &str, source: &str| {
-            let words = [("NAME", name), ("MODE", mode), ("VOLUME", volume), ("SECURITY", &security), ("PATH", path)];
-            filled(&filled(manifest, &words), &[("IMAGE", BUSYBOX), ("SIZE", "5"), ("SOURCE", source)])
-        };
-        cluster.apply(&words(&name, CLAIM, ""))?;
-        cluster.apply(&words(&name, WRITE, ""))?;
-        let writer = format!("write-{name}");
-        until(&cluster, &format!("pod/{writer}"), ".status.phase", "Running")?;
-        let snapshot = format!("snapshot-of-{name}");
-        cluster.apply(&words(&name, SNAPSHOT, "").replace("SNAPSHOT", &snapshot))?;
-        until(&cluster, &format!("volumesnapshot/{snapshot}"), ".status.readyToUse", "true")?;
-        let made = [
-            (
-                format!("restored-{name}"),
-                format!("dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {snapshot}}}"),
-            ),
-            (format!("cloned-{name}"), format!("dataSource: {{kind: PersistentVolumeClaim, name: {name}}}")),
-        ];
-        for (copy, source) in &made {
-            cluster.apply(&words(copy, CLAIM, source))?;
-            cluster.apply(&words(copy, LOOK, ""))?;
-            let (said, _) = ended(&cluster, &format!("look-{copy}"))?;
-            assert_eq!(said.split(' ').next(), Some(FIRST), "{copy}: {said}");
-        }
-        let (copy, _) = &made[0];
-        if mode == "Block" || may_grow_mounted()? {
-            let larger = r#"{"spec": {"resources": {"requests": {"storage": "128Mi"}}}}"#;
-            cluster.ask(&["patch", "pvc", copy, "--patch", larger])?;
-            cluster.ask(&["delete", "pod", &format!("look-{copy}")])?;
-            // A volume grows on its node, when it is next used.
-            cluster.apply(&words(copy, LOOK, ""))?;
-            ended(&cluster, &format!("look-{copy}"))?;
-            until(&cluster, &format!("pvc/{copy}"), ".status.capacity.storage", "128Mi")?;
-        } else {
-            println!("not grown: a mounted ext4 needs CAP_SYS_RESOURCE for it, which this machine withholds");
-        }
-        cluster.ask(&["delete", "pod", &writer, &format!("look-{copy}"), &format!("look-{}", made[1].0)])?;
-        cluster.ask(&["delete", "volumesnapshot", &snapshot])?;
-        cluster.ask(&["delete", "pvc", &name, copy, &made[1].0])?;
-    }
-    Ok(())
 }
 
 #[test]
@@ -211,23 +180,50 @@ fn an_importer_pod_fills_a_volume_of_each_mode() -> Result<()> {
     let original = raw::dense(&folder.path().join("disk.raw"), SIZE, 1)?;
     Qcow2 { clusters: Clusters::Zlib, ..Qcow2::default() }.convert(&original, &folder.path().join("disk.qcow2"))?;
     let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
-    let security = SECURITY.replace("WORKER", &WORKER.to_string());
-    for (mode, volume, path) in MODES {
-        let name = mode.to_lowercase();
-        let (url, size) = (nginx.url("disk.qcow2"), SIZE.to_string());
-        let words = [("NAME", &*name), ("MODE", mode), ("VOLUME", volume), ("SECURITY", &security), ("URL", &url)];
-        cluster.apply(&filled(&filled(IMPORT, &words), &[("IMAGE", IMPORTER)]))?;
-        let (log, message) = ended(&cluster, &format!("importer-{name}"))?;
+    for mode in MODES {
+        let claim = Claim::make(&cluster, "imported", mode, "256Mi", "")?;
+        let pod = claim.start(IMPORT, "$url", &nginx.url("disk.qcow2"))?;
+        let (log, message) = ended(&cluster, &pod)?;
         let message: Value = serde_json::from_str(&message).context(log)?;
         assert_eq!(message["message"], "Import Complete", "{message}");
-        cluster.ask(&["delete", "pod", &format!("importer-{name}")])?;
-        let look = filled(&filled(LOOK, &words), &[("IMAGE", BUSYBOX), ("PATH", path), ("SIZE", &size)]);
-        cluster.apply(&look)?;
-        let (said, _) = ended(&cluster, &format!("look-{name}"))?;
-        let found = said.split(' ').next().map(|digest| format!("sha256:{digest}"));
-        assert_eq!(found, Some(sha256(&original)?), "{mode}: {said}");
-        cluster.ask(&["delete", "pod", &format!("look-{name}")])?;
-        cluster.ask(&["delete", "pvc", &name])?;
+        delete(&cluster, "pod", &pod)?;
+        assert_eq!(claim.digest(SIZE)?, sha256(&original)?, "{mode:?}");
+        delete(&cluster, "pvc", &claim.name)?;
     }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn the_sidecars_take_snapshots_of_volumes_in_use_restore_clone_and_grow_them() -> Result<()> {
+    let cluster = Cluster::running()?;
+    for mode in MODES {
+        let source = Claim::make(&cluster, "source", mode, "64Mi", "")?;
+        let name = &source.name;
+        let writer = source.start(WRITE, "$text", FIRST)?;
+        until(&cluster, &format!("pod/{writer}"), ".status.phase", "Running")?;
+        cluster.apply(&SNAPSHOT.replace("$name", name))?;
+        until(&cluster, &format!("volumesnapshot/snapshot-of-{name}"), ".status.readyToUse", "true")?;
+        let snapshot = format!(
+            "dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: snapshot-of-{name}}}"
+        );
+        let volume = format!("dataSource: {{kind: PersistentVolumeClaim, name: {name}}}");
+        for (copy, from) in [("restored", &snapshot), ("cloned", &volume)] {
+            let claim = Claim::make(&cluster, copy, mode, "64Mi", from)?;
+            assert_eq!(claim.digest(FIRST.len() as u64)?, SHA256_OF_FIRST, "{copy} {mode:?}");
+            if mode.0 == "Block" || may_grow_mounted()? {
+                let larger = r#"{"spec": {"resources": {"requests": {"storage": "128Mi"}}}}"#;
+                cluster.ask(&["patch", "pvc", &claim.name, "--patch", larger])?;
+                // A volume grows on its node, when it is next used.
+                claim.digest(FIRST.len() as u64)?;
+                until(&cluster, &format!("pvc/{}", claim.name), ".status.capacity.storage", "128Mi")?;
+            } else {
+                println!("not grown: a mounted ext4 needs CAP_SYS_RESOURCE for it, which this machine withholds");
+            }
+            delete(&cluster, "pvc", &claim.name)?;
+        }
+        delete(&cluster, "volumesnapshot", &format!("snapshot-of-{name}"))?;
+    }
+    // The writers go on, so that the end of the cluster finds volumes in use.
     Ok(())
 }

@@ -27,6 +27,8 @@ pub enum Class {
     Verification,
     /// The target cannot take the disk.
     Target,
+    /// The cluster does not let the import happen, or not now.
+    Cluster,
     /// Somebody asked to stop.
     Cancelled,
 }
@@ -42,6 +44,7 @@ impl Class {
             Self::Image => 4,
             Self::Verification => 5,
             Self::Target => 6,
+            Self::Cluster => 7,
             Self::Cancelled => 143,
         }
     }
@@ -56,6 +59,7 @@ impl Class {
             Self::Image => "image",
             Self::Verification => "verification",
             Self::Target => "target",
+            Self::Cluster => "cluster",
             Self::Cancelled => "cancelled",
         }
     }
@@ -138,6 +142,23 @@ codes! {
     TargetIo "target-io" Target "check the target's device (`dmesg`), then run the same command again";
     TargetUnsupported "target-unsupported" Target "use a regular file or a block device";
     TargetFormat "target-format" Target "name the target *.img or *.raw: the output is a raw disk";
+    ClaimNotValid "claim-not-valid" Cluster "correct spec.pvc or spec.storage of the DataVolume";
+    ClaimNoClass "claim-no-class" Cluster "name a storage class, or mark one as the default";
+    ClaimExists "claim-exists" Cluster "use another name, or let the DataVolume adopt the claim with the annotation cdi.kubevirt.io/allowClaimAdoption";
+    ClaimDeleted "claim-deleted" Cluster "wait until the claim is gone; the DataVolume then goes on by itself";
+    ClaimLost "claim-lost" Cluster "delete the DataVolume and make it again; the volume behind its claim is gone";
+    ClaimPending "claim-pending" Cluster "look at the events of the claim: its provisioner has not made a volume yet";
+    ClaimNoConsumer "claim-no-consumer" Cluster "start a pod or a virtual machine that uses the claim, or ask for a volume at once with the annotation cdi.kubevirt.io/storage.bind.immediate.requested";
+    ClaimInUse "claim-in-use" Cluster "end the pods that use the claim";
+    QuotaExceeded "quota-exceeded" Cluster "raise the namespace's quota or free some of it; while an import runs it needs the disk's size twice";
+    PodRefused "pod-refused" Cluster "allow the importer pod in this namespace: see what refused it";
+    PodUnschedulable "pod-unschedulable" Cluster "free a node for the importer pod: see what the scheduler says";
+    PodImage "pod-image" Cluster "make Gantry's image available to the node, or give spec.imagePullSecrets of the CDIConfig";
+    PodConfig "pod-config" Cluster "create the Secret or ConfigMap that the DataVolume names, with the keys it needs, in its namespace";
+    PodMemory "pod-memory" Cluster "raise spec.podResourceRequirements of the CDIConfig, or the namespace's limits";
+    PodEvicted "pod-evicted" Cluster "nothing: the importer pod is started again and goes on where the volume is complete";
+    PodFailed "pod-failed" Cluster "look at the importer pod's log; keep it with the annotation cdi.kubevirt.io/storage.pod.retainAfterCompletion";
+    SourceUnserved "source-unserved" Cluster "import from http, or wait for a release that serves this source";
     Cancelled "cancelled" Cancelled "run the same command again; it resumes where the source allows";
 }
 
@@ -156,7 +177,7 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 /// A failure as a user meets it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     code: Code,
     what: String,

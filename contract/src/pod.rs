@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::{Code, Word};
 
 /// Environment of an importer pod (CDI: `pkg/common`).
 pub mod environment {
@@ -37,6 +39,10 @@ pub mod environment {
     pub const EXTRA_HEADER: &str = "IMPORTER_EXTRA_HEADER_";
     /// Digest to verify, `algo:hex`.
     pub const CHECKSUM: &str = "IMPORTER_CHECKSUM";
+    /// Networks that no source may be in, separated by commas; `private` stands for all private ones. An addition of our own.
+    pub const SOURCE_DENY: &str = "GANTRY_SOURCE_DENY";
+    /// Networks that a source may be in, whatever else is closed. An addition of our own.
+    pub const SOURCE_ALLOW: &str = "GANTRY_SOURCE_ALLOW";
     /// `TRYNONE`: keep the page cache out of the way.
     pub const CACHE_MODE: &str = "CACHE_MODE";
 }
@@ -72,14 +78,14 @@ pub const TERMINATION_LIMIT: usize = 4096;
 pub const IMPORT_COMPLETE: &str = "Import Complete";
 
 /// Last words of a pod that exits with 0, as JSON. Absent fields stand for CDI's zero values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Termination {
     /// Space was reserved before data arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preallocation_applied: Option<bool>,
     /// Labels for the claim.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What happened, for people; a controller looks for `checksum mismatch` in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,13 +96,13 @@ pub struct Termination {
 }
 
 /// A worker's state, served while it lives. Sizes are in bytes, times in seconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
     /// Always [`SCHEMA`](crate::SCHEMA).
-    pub schema: &'static str,
+    pub schema: Word,
     /// `opening`, `preparing`, `importing`, `checking`, `finishing`.
-    pub step: &'static str,
+    pub step: Word,
     /// Number of the attempt, from 1; 0 while it is not known.
     pub attempt: u32,
     /// How far, in the unit of `total`.
@@ -118,11 +124,11 @@ pub struct Worker {
 }
 
 /// Trouble of a worker.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastError {
     /// Stable code, see `docs/errors.md`.
-    pub code: &'static str,
+    pub code: Word,
     /// What went wrong.
     pub cause: String,
     /// What to do about it.
@@ -131,9 +137,53 @@ pub struct LastError {
     pub retried: bool,
 }
 
+/// Last words of a pod that exits with anything but 0: one line for people, from which a controller takes the parts back.
+///
+/// ```text
+/// WORDS [CODE]; REMEDY
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureWords {
+    /// What happened, in CDI's words.
+    pub words: String,
+    /// Stable code, see `docs/errors.md`.
+    pub code: Code,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl FailureWords {
+    /// Takes the parts from the line; nothing if it is not one of ours.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (words, rest) = text.rsplit_once(" [")?;
+        let (code, remedy) = rest.split_once("]; ")?;
+        let code = Code::ALL.iter().copied().find(|known| known.name() == code)?;
+        Some(Self { words: words.to_owned(), code, remedy: remedy.to_owned() })
+    }
+}
+
+impl std::fmt::Display for FailureWords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}]; {}", self.words, self.code.name(), self.remedy)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_a_failure_come_back_out_of_its_line() {
+        let words = FailureWords {
+            words: "Unable to connect to http data source: 404 [of many]".into(),
+            code: Code::SourceNotFound,
+            remedy: "check the address or the path".into(),
+        };
+        assert_eq!(FailureWords::parse(&words.to_string()), Some(words));
+        assert_eq!(FailureWords::parse("panicked [here]; no"), None);
+        assert_eq!(FailureWords::parse(""), None);
+    }
 
     #[test]
     fn what_is_not_known_is_left_out_of_the_last_words() {

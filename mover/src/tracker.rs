@@ -145,6 +145,15 @@ impl Tracker {
         (state.open.len(), state.open.values().map(|window| window.parts).sum())
     }
 
+    /// How far it is: bytes of plan order in windows that are done, and those that are done in open ones.
+    #[must_use]
+    pub(crate) fn reached(&self) -> u64 {
+        let state = self.lock();
+        let closed = state.next.saturating_sub(state.open.len() as u64).saturating_mul(WINDOW);
+        let granules: usize = state.open.values().map(|window| window.done.count()).sum();
+        closed.saturating_add(granules as u64 * GRANULE).max(state.floor)
+    }
+
     /// What is on the target now.
     #[must_use]
     pub(crate) fn done(&self) -> Done {
@@ -229,6 +238,24 @@ mod tests {
         assert_eq!(tracker.done().watermark, 0);
         tracker.finish(&(0..1));
         assert_eq!(tracker.done().watermark, 2 * WINDOW);
+    }
+
+    #[test]
+    fn what_is_done_in_open_windows_counts_as_reached() {
+        let tracker = Tracker::default();
+        for index in 0..2 {
+            tracker.begin(index, &Done::default());
+            tracker.add(&(index * WINDOW..index * WINDOW + GRANULE));
+            tracker.add(&(index * WINDOW + GRANULE..index * WINDOW + 2 * GRANULE));
+            tracker.seal(index);
+        }
+        tracker.finish(&(0..GRANULE));
+        assert_eq!(tracker.reached(), GRANULE);
+        tracker.finish(&(WINDOW..WINDOW + GRANULE));
+        tracker.finish(&(WINDOW + GRANULE..WINDOW + 2 * GRANULE));
+        assert_eq!(tracker.reached(), WINDOW + GRANULE, "a window that is done counts before an older one");
+        tracker.finish(&(GRANULE..2 * GRANULE));
+        assert_eq!(tracker.reached(), 2 * WINDOW);
     }
 
     #[test]

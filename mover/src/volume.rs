@@ -94,9 +94,10 @@ impl Volume<'_> {
     pub(crate) fn finish(&self, parts: &[Part]) -> Vec<u64> {
         let completed: Vec<_> =
             parts.iter().filter_map(|part| self.tracker.finish(&self.order.positions(part))).collect();
-        // On the streamed route the source's own offsets are what is shown.
-        if !completed.is_empty() && self.order != Order::Stream {
-            self.progress.reach(self.tracker.done().watermark);
+        // On the streamed route the source's own offsets are what is shown. Elsewhere what is done in open windows counts, too: a
+        // disk of one window would stand at nothing until its end.
+        if self.order != Order::Stream {
+            self.progress.reach(self.tracker.reached());
         }
         completed
     }

@@ -196,9 +196,19 @@ impl Pod<'_> {
             headers: self.headers()?,
             authorities,
             insecure: self.switch(name::INSECURE_TLS)?.unwrap_or(false),
-            policy: SourcePolicy::deny_internal(),
+            policy: self.policy()?,
             ..Options::default()
         })
+    }
+
+    /// Link-local and metadata addresses are closed unless the installation says otherwise.
+    fn policy(&self) -> Result<SourcePolicy, Failure> {
+        let mut policy = SourcePolicy::deny_internal();
+        if let Some(denied) = self.read(name::SOURCE_DENY, |networks| policy.clone().and_deny(networks))? {
+            policy = denied;
+        }
+        let allowed = self.read(name::SOURCE_ALLOW, |networks| policy.clone().but_allow(networks))?;
+        Ok(allowed.unwrap_or(policy))
     }
 
     /// Every file of the directory that a variable names.

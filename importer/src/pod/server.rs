@@ -129,14 +129,14 @@ impl Pages {
         let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
         let eta = (total > 0 && at > 0).then(|| seconds * total.saturating_sub(at) as f64 / at as f64);
         let last_error = self.progress.trouble().map(|failure| LastError {
-            code: failure.code().name(),
+            code: failure.code().name().into(),
             cause: failure.to_string(),
             remedy: failure.what_to_do().to_owned(),
             retried: true,
         });
         Worker {
-            schema: SCHEMA,
-            step: self.progress.step().name(),
+            schema: SCHEMA.into(),
+            step: self.progress.step().name().into(),
             attempt: self.progress.attempt.load(Ordering::Relaxed),
             at,
             total,

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use contract::pod::{IMPORT_COMPLETE, TERMINATION_LIMIT, Termination};
+use contract::pod::{FailureWords, IMPORT_COMPLETE, TERMINATION_LIMIT, Termination};
 use contract::{Class, Code, Failure};
 use mover::target::Preallocation;
 
@@ -49,7 +49,8 @@ impl LastWords {
             Code::TargetTooSmall => format!("Unable to process data: {failure}. A larger PVC is required"),
             _ => format!("Unable to process data: {failure}"),
         };
-        Self { exit: 1, text: limited(format!("{text} [{}]; {remedy}", failure.code().name())) }
+        let words = FailureWords { words: text, code: failure.code(), remedy: remedy.to_owned() };
+        Self { exit: 1, text: limited(words.to_string()) }
     }
 
     fn in_json(words: &Termination) -> Self {

@@ -39,10 +39,24 @@ const INTERNAL: [Network; 7] = [
     v4(168, 63, 129, 16, 32),
 ];
 
+/// Networks of private addresses (RFC 1918, RFC 6598, RFC 4193) and the machine's own, which a setting closes with the word
+/// `private`.
+const PRIVATE: [Network; 7] = [
+    v4(10, 0, 0, 0, 8),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 168, 0, 0, 16),
+    v4(100, 64, 0, 0, 10),
+    v4(127, 0, 0, 0, 8),
+    v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
+    v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
+];
+
 /// Which addresses may be dialled.
 #[derive(Clone, Debug, Default)]
 pub struct SourcePolicy {
     denied: Vec<Network>,
+    /// Open whatever else closes them.
+    allowed: Vec<Network>,
 }
 
 impl SourcePolicy {
@@ -55,13 +69,31 @@ impl SourcePolicy {
     /// Link-local and metadata addresses are closed: what a cluster does, where the importer runs for somebody else.
     #[must_use]
     pub fn deny_internal() -> Self {
-        Self { denied: INTERNAL.to_vec() }
+        Self { denied: INTERNAL.to_vec(), allowed: Vec::new() }
+    }
+
+    /// Closes these networks, too: `10.0.0.0/8`, an address, or `private`; separated by commas.
+    ///
+    /// # Errors
+    /// Code `usage`, naming what is no network.
+    pub fn and_deny(mut self, networks: &str) -> Result<Self, Failure> {
+        self.denied.extend(parsed(networks)?);
+        Ok(self)
+    }
+
+    /// Opens these networks whatever closes them.
+    ///
+    /// # Errors
+    /// As [`SourcePolicy::and_deny`].
+    pub fn but_allow(mut self, networks: &str) -> Result<Self, Failure> {
+        self.allowed.extend(parsed(networks)?);
+        Ok(self)
     }
 
     /// Closes the loopback addresses, the only ones that a name resolves to without a network.
     #[cfg(test)]
     pub(crate) fn deny_loopback() -> Self {
-        Self { denied: vec![v4(127, 0, 0, 0, 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)] }
+        Self { denied: vec![v4(127, 0, 0, 0, 8), v6([0, 0, 0, 0, 0, 0, 0, 1], 128)], allowed: Vec::new() }
     }
 
     /// Whether the policy closes no address, so that nothing needs to be resolved for its sake.
@@ -74,10 +106,12 @@ impl SourcePolicy {
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
         let inner = embedded(address);
-        !self
-            .denied
-            .iter()
-            .any(|network| contains(*network, address) || inner.is_some_and(|inner| contains(*network, inner)))
+        let within = |networks: &[Network]| {
+            networks
+                .iter()
+                .any(|network| contains(*network, address) || inner.is_some_and(|inner| contains(*network, inner)))
+        };
+        !within(&self.denied) || within(&self.allowed)
     }
 
     /// Turns a closed address into a failure.
@@ -98,8 +132,33 @@ pub(crate) fn denied(host: &str, address: IpAddr) -> Failure {
         if host.trim_matches(['[', ']']) == address.to_string() { String::new() } else { format!(" of {host}") };
     Failure::new(
         Code::SourcePolicy,
-        format!("the address {address}{named} is link-local or a metadata service, which the source policy closes"),
+        format!(
+            "the address {address}{named} is one that the source policy closes (link-local, a metadata service, or a network of its list)"
+        ),
     )
+}
+
+/// The networks of a list.
+fn parsed(networks: &str) -> Result<Vec<Network>, Failure> {
+    let mut all = Vec::new();
+    for word in networks.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match word {
+            "private" => all.extend(PRIVATE),
+            word => all.push(network(word).ok_or_else(|| {
+                let what = format!("{word:?} is no network such as 10.0.0.0/8, no address and not `private`");
+                Failure::new(Code::Usage, what)
+            })?),
+        }
+    }
+    Ok(all)
+}
+
+fn network(text: &str) -> Option<Network> {
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
+    (prefix <= longest).then_some((address, prefix))
 }
 
 fn contains((network, prefix): Network, address: IpAddr) -> bool {
@@ -177,6 +236,30 @@ mod tests {
             "fd00:ec3::1",
         ] {
             policy.check("host.example", open.parse().unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn lists_close_and_open_networks_and_an_open_one_wins() {
+        let policy = SourcePolicy::deny_internal().and_deny("private, 203.0.113.0/24,2001:db8::/32").unwrap();
+        let policy = policy.but_allow("10.1.0.0/16,169.254.10.10").unwrap();
+        for (address, open) in [
+            ("10.2.0.1", false),
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("127.0.0.1", false),
+            ("203.0.113.9", false),
+            ("203.0.114.9", true),
+            ("2001:db8::9", false),
+            ("169.254.10.10", true),
+            ("169.254.169.254", false),
+            ("8.8.8.8", true),
+        ] {
+            assert_eq!(policy.allows(address.parse().unwrap()), open, "{address}");
+        }
+        for word in ["10.0.0.0/33", "example.org", "10.0.0.0/8/8", "::/129", "public"] {
+            let failure = SourcePolicy::allow_all().and_deny(word).unwrap_err();
+            assert!(failure.what().contains(word), "{failure}");
         }
     }
 

@@ -96,6 +96,9 @@ const UNPACKING: &[i64] = &[
     libc::SYS_utimensat,
 ];
 
+/// A call that the libc crate does not name for every C library.
+const KEXEC_FILE_LOAD: i64 = if cfg!(target_arch = "aarch64") { 294 } else { 320 };
+
 /// What the fetching process may not call.
 const NOT_FETCHING: &[i64] = &[
     libc::SYS_add_key,
@@ -108,7 +111,7 @@ const NOT_FETCHING: &[i64] = &[
     libc::SYS_init_module,
     libc::SYS_io_uring_setup,
     libc::SYS_kcmp,
-    libc::SYS_kexec_file_load,
+    KEXEC_FILE_LOAD,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_mount,

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 mod bounded;
+pub mod objects;
 
 pub use fixtures::soak::repeated;
 

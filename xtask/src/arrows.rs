@@ -14,10 +14,14 @@ use crate::rust_source::{Source, files};
 /// under test. Other dev-dependencies are in [`FOR_TESTS`].
 const ARROWS: &[(&str, &str, &[&str])] = &[
     ("contract", "contract", &[]),
+    ("api", "api", &["contract"]),
     ("formats", "formats", &[]),
     ("codecs", "codecs", &[]),
     ("mover", "mover", &["contract", "formats", "codecs"]),
     ("importer", "importer", &["mover", "contract", "formats", "codecs"]),
+    ("reconcile", "reconcile", &["contract"]),
+    ("controller", "controller", &["api", "contract", "reconcile"]),
+    ("apiserver", "apiserver", &["api", "contract", "reconcile"]),
     ("gantry", "cli", &["importer", "mover", "contract", "formats"]),
     ("storage", "storage", &[]),
     ("gantry-csi", "storage/csi", &["storage"]),
@@ -35,15 +39,24 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("formats", &["tokio", "reqwest", "rustix"]),
     ("codecs", &["tokio", "reqwest", "rustix"]),
     ("mover", &["tokio", "reqwest"]),
+    ("importer", &["kube", "k8s-openapi"]),
+    ("api", &["reqwest", "formats", "mover"]),
+    ("controller", &["formats", "codecs", "mover", "importer"]),
+    ("apiserver", &["formats", "codecs", "mover", "importer"]),
     ("storage", &["tokio", "reqwest", "formats", "mover"]),
     ("gantry-csi", &["reqwest", "formats", "mover"]),
 ];
 
 /// Crates without clock, environment, network or files, and the modules of `std` they must not name.
-const PURE: &[&str] = &["contract", "formats"];
+const PURE: &[&str] = &["contract", "formats", "api"];
 const IMPURE_MODULES: &[&str] = &["time", "env", "net", "fs", "process", "thread"];
 
-/// Checks all three lists.
+/// Rooms of the control plane that decide and do nothing, and what they must not do besides: who calls them reads, asks the time
+/// and writes.
+const PURE_ROOMS: &[(&str, &[&str])] = &[("controller", &["plan", "build", "status"]), ("apiserver", &["admission"])];
+const IMPURE_WORDS: &[&str] = &["async ", ".await", "::now()", "rand::"];
+
+/// Checks all four lists.
 ///
 /// # Errors
 /// With every arrow, reach and use that is not allowed.
@@ -53,7 +66,14 @@ pub(crate) fn run() -> Result<()> {
     faults.extend(forbidden_reach(&graph));
     for folder in PURE {
         for source in files(root(), &format!("{folder}/src"))? {
-            faults.extend(impure_uses(&source));
+            faults.extend(impure_uses(&source, IMPURE_MODULES));
+        }
+    }
+    for (krate, rooms) in PURE_ROOMS {
+        for source in files(root(), &format!("{krate}/src"))?.into_iter().filter(|source| is_in(source, rooms)) {
+            // A length of time is not a clock.
+            faults.extend(impure_uses(&source, &IMPURE_MODULES[1..]));
+            faults.extend(impure_words(&source));
         }
     }
     if !faults.is_empty() {
@@ -118,11 +138,22 @@ fn forbidden_reach(graph: &Value) -> Vec<String> {
     faults
 }
 
+/// Whether a file is one of these rooms, or in one.
+fn is_in(source: &Source, rooms: &[&str]) -> bool {
+    source.path.with_extension("").iter().any(|part| rooms.iter().any(|room| part == *room))
+}
+
+fn impure_words(source: &Source) -> Vec<String> {
+    let used = |line: &str| IMPURE_WORDS.iter().copied().find(|word| line.contains(word)).map(str::to_owned);
+    let found = source.code().into_iter().filter_map(|(number, line)| Some((number, used(line)?)));
+    found.map(|(number, word)| format!("{}:{number} uses {}", source.path.display(), word.trim())).collect()
+}
+
 /// `std::time` as a path, or `time` in a group `std::{...}`.
-fn impure_uses(source: &Source) -> Vec<String> {
+fn impure_uses(source: &Source, modules: &[&str]) -> Vec<String> {
     let mut faults = Vec::new();
     for (number, line) in source.code() {
-        for module in IMPURE_MODULES {
+        for module in modules {
             let path = line
                 .match_indices(&format!("std::{module}"))
                 .any(|(at, found)| !line[at + found.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'));
@@ -172,12 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn a_room_that_decides_may_not_wait_or_ask_the_time() {
+        let source = Source {
+            path: "controller/src/import/plan/mod.rs".into(),
+            text: "async fn plan() {\n    read().await;\n    Timestamp::now();\n    decide();\n}\n".to_owned(),
+        };
+        assert!(is_in(&source, &["plan"]) && !is_in(&source, &["build"]));
+        assert_eq!(impure_words(&source).len(), 3);
+    }
+
+    #[test]
     fn a_pure_crate_may_not_name_clock_files_or_environment() {
         let source = Source {
             path: "formats/src/a.rs".into(),
             text: "use std::fs;\nuse std::{fmt, time::Instant};\nuse std::fmt;\nlet x = std::env::var;\n".to_owned(),
         };
-        let faults = impure_uses(&source);
+        let faults = impure_uses(&source, IMPURE_MODULES);
         assert_eq!(faults.len(), 3, "{faults:?}");
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use fixtures::packages;
 
 use crate::cargo::{command, show_and_run};
-use crate::{arrows, deny, fuzz, platforms, sizes};
+use crate::{arrows, deny, fuzz, generate, platforms, sizes};
 
 /// Seconds per fuzz target: enough to replay the corpus and to notice a parser that falls over at once.
 const FUZZ_SECONDS: u64 = 10;
@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<()> {
     arrows::run()?;
     show_and_run(&mut command(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     show_and_run(command(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    generate::check()?;
     deny::run()?;
     platforms::arm64()?;
     fuzz::run(FUZZ_SECONDS)

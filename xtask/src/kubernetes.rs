@@ -1,51 +1,114 @@
 //! `cargo xtask kubernetes`: a real Kubernetes of one node, and the tests that need one.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fixtures::command::output;
-use fixtures::kubernetes::{Binaries, Cluster};
+use fixtures::kubernetes::{Binaries, Cluster, Outcome};
 use fixtures::packages;
 
-use crate::cargo::{command, show_and_run, target};
-use crate::platforms::ensure_target;
+use crate::cargo::{build_gantry, command, list, metadata, root, show_and_run, target, text};
+use crate::image::{AMD64, build};
 
-/// Programs for it depend on no library of a machine, so that their images have nothing else in them.
-const STATIC: &str = "x86_64-unknown-linux-musl";
+/// Files of tests that need a cluster begin with this; each of their tests says so by being ignored elsewhere.
+const TESTS: &str = "kubernetes_";
+/// What the tests of the cluster itself are called here; they are beside its code.
+const BED: &str = "bed";
 
-/// Tests that need a cluster say so by being ignored elsewhere.
-const TESTS: &str = "kubernetes_volumes";
+const USAGE: &str = "usage: cargo xtask kubernetes up|down|install|test [FILE [NAME]]|specs [REGEX]|kubectl ...";
 
 pub(crate) fn run(task: &[&str]) -> Result<()> {
     match task {
         ["up"] => up().map(drop),
         ["down"] => Cluster::running()?.down(),
+        ["install"] => again(),
         ["kubectl", arguments @ ..] => show_and_run(Cluster::running()?.kubectl().args(arguments)),
-        ["test"] => test(),
-        _ => bail!("usage: cargo xtask kubernetes up|down|test|kubectl"),
+        ["test"] => test(None, None),
+        ["test", file] => test(Some(file), None),
+        ["test", file, name] => test(Some(file), Some(name)),
+        ["specs"] => specs(""),
+        ["specs", focus] => specs(focus),
+        _ => bail!("{USAGE}"),
     }
 }
 
+/// Starts it with the product in it. What starts stays up even if the product does not come up, so that one can look why.
 fn up() -> Result<Cluster> {
+    packages::ensure(packages::KUBERNETES)?;
     let cluster = Cluster::up(&binaries()?)?;
+    install(&cluster)?;
     eprintln!("{}", output(cluster.kubectl().args(["get", "nodes,pods", "--all-namespaces", "--output", "wide"]))?);
     Ok(cluster)
 }
 
-/// Ends the cluster after the tests, however they went.
-fn test() -> Result<()> {
-    let cluster = up()?;
-    let tested = show_and_run(&mut command(&["test", "--package", "tests", "--test", TESTS, "--", "--ignored"]));
-    cluster.down()?;
-    tested
+/// Puts the product as it is now into the cluster that is up.
+fn again() -> Result<()> {
+    let cluster = Cluster::running()?;
+    cluster.load_product(&binaries()?)?;
+    install(&cluster)
 }
 
-/// Builds the product's programs, linked statically.
+/// Installs the product as a user does: the kinds first, which have a file of their own.
+fn install(cluster: &Cluster) -> Result<()> {
+    cluster.install(&["crds.yaml", "gantry.yaml"].map(|name| root().join("deploy").join(name)))
+}
+
+/// Runs the tests in the cluster that is up, or in one that is ended after the tests, however they went.
+fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
+    let files = files(file)?;
+    if Cluster::running().is_ok() {
+        return run_tests(&files, name);
+    }
+    let tested = up().and_then(|_| run_tests(&files, name));
+    // None is up if it did not start.
+    Cluster::running().map_or(Ok(()), Cluster::down).and(tested)
+}
+
+/// Runs upstream's specs of storage in the cluster that is up, and says what came of them.
+fn specs(focus: &str) -> Result<()> {
+    let report = target().join("storage-specs.json");
+    let ended = show_and_run(&mut Cluster::running()?.storage_specs(focus, &report)?);
+    let outcome = Outcome::read(&report)?;
+    for (why, names) in &outcome.skipped {
+        println!("skipped: {}: {why}\n  {}", names.len(), names.join("\n  "));
+    }
+    for (name, why) in &outcome.failed {
+        println!("failed: {name}: {why}");
+    }
+    println!("{} passed, {} failed", outcome.passed.len(), outcome.failed.len());
+    ended
+}
+
+/// Runs all of them before it says that one has failed.
+fn run_tests(files: &[String], name: Option<&str>) -> Result<()> {
+    let gantry = build_gantry("dev")?;
+    let mut failed = Vec::new();
+    for file in files {
+        let mut test = if file == BED {
+            command(&["test", "--package", "fixtures", "--lib", "--", "--ignored", "--test-threads", "1"])
+        } else {
+            command(&["test", "--package", "tests", "--test", file, "--", "--ignored", "--test-threads", "1"])
+        };
+        if show_and_run(test.args(name).env("GANTRY_BIN", &gantry)).is_err() {
+            failed.push(&**file);
+        }
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// All files of tests that need a cluster and the bed's own tests, or the one that is called `wanted`.
+fn files(wanted: Option<&str>) -> Result<Vec<String>> {
+    let graph = metadata(&["--no-deps"])?;
+    let targets =
+        list(&graph, "packages").flat_map(|package| list(package, "targets")).map(|target| text(target, "name"));
+    // Last, because it kills what the others stand on.
+    let all = targets.filter(|name| name.starts_with(TESTS)).chain([BED]);
+    let files: Vec<String> =
+        all.filter(|name| wanted.is_none_or(|wanted| *name == wanted)).map(str::to_owned).collect();
+    ensure!(!files.is_empty(), "there is no file of tests called {}", wanted.unwrap_or_default());
+    Ok(files)
+}
+
+/// Builds the product's programs as quickly as they can be.
 fn binaries() -> Result<Binaries> {
-    packages::ensure(packages::BUILD)?;
-    packages::ensure(packages::KUBERNETES)?;
-    ensure_target(STATIC)?;
-    let mut build = command(&["build", "--locked", "--profile", "fast", "--target", STATIC]);
-    build.args(["--package", "importer", "--package", "gantry-csi", "--bins"]);
-    show_and_run(build.env("CC_x86_64_unknown_linux_musl", "musl-gcc"))?;
-    let folder = target().join(STATIC).join("fast");
-    Ok(Binaries { importer: folder.join("cdi-importer"), csi: folder.join("gantry-csi") })
+    build(AMD64, "fast").context("the product's programs cannot be built")
 }

@@ -13,6 +13,8 @@ mod demo;
 mod deny;
 mod differential;
 mod fuzz;
+mod generate;
+mod image;
 mod images;
 mod kubernetes;
 mod platforms;
@@ -31,15 +33,24 @@ usage: cargo xtask TASK
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
                     [--write: the table into README.md and docs/performance.md]
   bench storage     writing inside volumes of gantry-csi, beside a loop device made by hand
+  generate [--check]
+                    manifests and tables that come from the types of the API
   fuzz [SECONDS]    every fuzz target for that long (600)
   soak [N]          the kill and cut tests with N times (100) the iterations
   soak differential [N] [FORMAT]
                     N (10000) images of each format, intact and damaged, read by Gantry, qemu-img and others
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
-  kubernetes up     a real Kubernetes of one node with gantry-csi, in namespaces of its own
+  image [csi] [--arch amd64|arm64] [--output FILE]
+                    the OCI image of the product, or of gantry-csi, made without a container engine
+  kubernetes up     a real Kubernetes of one node with gantry-csi and the product, in namespaces of its own
   kubernetes kubectl ...
                     kubectl with an administrator's rights there
-  kubernetes test   start it, run its tests, end it
+  kubernetes install
+                    the product as it is now into the one that is up
+  kubernetes test [FILE [NAME]]
+                    start it, run its tests, end it; one that is up is used and stays
+  kubernetes specs [REGEX]
+                    upstream's specs of storage, against gantry-csi in the one that is up
   kubernetes down   end it; nothing is left
   images            make the big images of the bench ahead of time
   arrows, sizes, deny, arm64
@@ -66,6 +77,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["demo"] => demo::run(),
         ["bench", "storage"] => bench_storage::run(),
         ["bench", options @ ..] => bench::run(options),
+        ["generate"] => generate::run(),
+        ["generate", "--check"] => generate::check(),
         ["fuzz"] => fuzz::run(600),
         ["fuzz", seconds] => fuzz::run(seconds.parse()?),
         ["soak", "differential", words @ ..] => differential::run(words),
@@ -73,6 +86,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["soak", times] => soak::run(times.parse()?),
         ["sbom"] => sbom::run(None),
         ["sbom", file] => sbom::run(Some(file)),
+        ["image", words @ ..] => image::run(words),
         ["images"] => images::run(),
         ["kubernetes", task @ ..] => kubernetes::run(task),
         ["arrows"] => arrows::run(),

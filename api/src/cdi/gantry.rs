@@ -1,0 +1,78 @@
+//! Our additions to CDI's kinds; each is listed in `docs/api-extensions.md`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the worker of a DataVolume does, how fast, and what went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GantryStatus {
+    /// What is being done at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Number of the attempt, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i64>,
+    /// Bytes that are on stable storage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_done: Option<i64>,
+    /// Bytes that there are to write, as far as they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<i64>,
+    /// Bytes written in a second, at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<i64>,
+    /// Seconds that are left at this rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<i64>,
+    /// Fingerprint of the finished content, `gantry1:SIZE:ROOT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<GantryError>,
+}
+
+/// Why an attempt failed, and what helps.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GantryError {
+    /// Stable name of the error, for programs.
+    pub code: String,
+    /// What happened.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Whether it is tried again without anybody doing anything.
+    pub retried: bool,
+    /// When it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+}
+
+/// Settings that CDI does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GantryConfig {
+    /// Addresses that imports may reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_policy: Option<SourcePolicy>,
+}
+
+/// Addresses that imports may reach, checked after name resolution and on every redirect.
+///
+/// Link-local and metadata addresses are refused in any case, unless `allow` names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourcePolicy {
+    /// Whether private networks are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny_private: Option<bool>,
+    /// Networks in CIDR notation that are allowed whatever else is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Networks in CIDR notation that are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+}

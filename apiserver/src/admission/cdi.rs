@@ -1,0 +1,76 @@
+//! Whether the object CDI, and the product with it, may go.
+
+use api::cdi::Cdi;
+use api::label;
+
+use super::{Count, Refusal};
+
+/// The strategy under which the product stays as long as somebody uses it.
+const BLOCK_IF_USED: &str = "BlockUninstallIfWorkloadsExist";
+
+/// The DataVolumes that keep it: those of a DataImportCron are made again, and go with it.
+#[must_use]
+pub fn selector() -> String {
+    format!("!{}", label::DATA_IMPORT_CRON)
+}
+
+/// Whether DataVolumes have to be counted: an installation that never worked may always go.
+#[must_use]
+pub fn depends_on_data_volumes(cdi: &Cdi) -> bool {
+    let phase = cdi.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    cdi.spec.uninstall_strategy.as_deref() == Some(BLOCK_IF_USED) && !["", "Error"].contains(&phase)
+}
+
+/// Why the object stays, if DataVolumes keep it.
+#[must_use]
+pub fn delete(cdi: &Cdi, data_volumes: Count) -> Option<Refusal> {
+    let is_used = data_volumes.seen > 0 && depends_on_data_volumes(cdi);
+    is_used.then(|| {
+        Refusal(format!(
+            "rejecting the uninstall request, since there are still {data_volumes} DataVolumes present: delete them first, or \
+             set spec.uninstallStrategy to RemoveWorkloads"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cdi(spec: &str, phase: Option<&str>) -> Cdi {
+        let mut cdi = Cdi::new("cdi", serde_saphyr::from_str(spec).unwrap());
+        cdi.status = phase.map(|phase| api::cdi::CdiStatus { phase: Some(phase.to_owned()), ..Default::default() });
+        cdi
+    }
+
+    const BLOCK: &str = "{uninstallStrategy: BlockUninstallIfWorkloadsExist}";
+
+    #[test]
+    fn data_volumes_keep_a_working_installation_if_it_says_so() {
+        let two = Count { seen: 2, more: false };
+        for (spec, phase, count, is_kept) in [
+            (BLOCK, Some("Deployed"), two, true),
+            (BLOCK, Some("Upgrading"), two, true),
+            (BLOCK, Some("Deployed"), Count::default(), false),
+            (BLOCK, Some("Error"), two, false),
+            (BLOCK, Some(""), two, false),
+            (BLOCK, None, two, false),
+            ("{uninstallStrategy: RemoveWorkloads}", Some("Deployed"), two, false),
+            ("{}", Some("Deployed"), two, false),
+        ] {
+            assert_eq!(delete(&cdi(spec, phase), count).is_some(), is_kept, "{spec} {phase:?} {count:?}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_tells_how_many_there_are() {
+        let told = |count| delete(&cdi(BLOCK, Some("Deployed")), count).unwrap().0;
+        assert!(told(Count { seen: 2, more: false }).contains("there are still 2 DataVolumes present"));
+        assert!(told(Count { seen: 500, more: true }).contains("there are still more than 500 DataVolumes present"));
+    }
+
+    #[test]
+    fn data_volumes_of_crons_are_left_out_of_the_count() {
+        assert_eq!(selector(), "!cdi.kubevirt.io/dataImportCron");
+    }
+}

@@ -1,0 +1,77 @@
+//! What is read before a DataVolume is planned: caches only.
+
+use std::sync::Arc;
+
+use api::annotation;
+use api::cdi::{CdiConfigStatus, DataVolume, StorageProfile, VolumeImportSource};
+use contract::pod::Worker;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::cdiconfig::Features;
+use crate::{Context, names, workload};
+
+/// A DataVolume and everything that its next step depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) data_volume: Arc<DataVolume>,
+    /// The claim of its name.
+    pub(crate) claim: Option<Arc<PersistentVolumeClaim>>,
+    /// What its claim is filled from.
+    pub(crate) source: Option<Arc<VolumeImportSource>>,
+    pub(crate) classes: Vec<Arc<StorageClass>>,
+    pub(crate) profiles: Vec<Arc<StorageProfile>>,
+    /// Volumes made by hand; empty unless the class does not exist.
+    pub(crate) volumes: Vec<Arc<PersistentVolume>>,
+    /// Names of the CSI drivers.
+    pub(crate) drivers: Vec<String>,
+    pub(crate) config: CdiConfigStatus,
+    /// Why its claim gets no volume, if somebody said so.
+    pub(crate) unserved: Option<String>,
+    /// Whether the webhook completes claims.
+    pub(crate) webhook_renders: bool,
+    pub(crate) features: Features,
+    /// What its importer last said.
+    pub(crate) worker: Option<Worker>,
+    pub(crate) now: Timestamp,
+}
+
+pub(super) fn observe(data_volume: Arc<DataVolume>, context: &Context) -> Observed {
+    let namespace = data_volume.namespace().unwrap_or_default();
+    let caches = &context.caches;
+    let claim = caches.claims.get(&ObjectRef::new(&data_volume.name_any()).within(&namespace));
+    let source = names::import_source(&data_volume.uid().unwrap_or_default());
+    let classes = caches.classes.state();
+    let no_class = class_named(&data_volume).is_some_and(|name| !classes.iter().any(|class| class.name_any() == name));
+    Observed {
+        source: caches.import_sources.get(&ObjectRef::new(&source).within(&namespace)),
+        profiles: caches.profiles.state(),
+        volumes: if no_class { caches.volumes.state() } else { Vec::new() },
+        drivers: caches.drivers.state().iter().map(|driver| driver.name_any()).collect(),
+        classes,
+        config: workload::config(context),
+        webhook_renders: workload::webhook_renders(context),
+        features: workload::features(context),
+        worker: claim.as_deref().and_then(|claim| worker_of(claim, context)),
+        unserved: claim.as_deref().and_then(|claim| caches.warning_of(claim.uid().as_deref())),
+        claim,
+        data_volume,
+        now: Timestamp::now(),
+    }
+}
+
+fn class_named(data_volume: &DataVolume) -> Option<&str> {
+    let of_pvc = data_volume.spec.pvc.as_ref().and_then(|claim| claim.storage_class_name.as_deref());
+    of_pvc.or_else(|| data_volume.spec.storage.as_ref()?.storage_class_name.as_deref())
+}
+
+/// The importer works on the claim itself, or on its prime claim.
+fn worker_of(claim: &PersistentVolumeClaim, context: &Context) -> Option<Worker> {
+    let namespace = claim.namespace().unwrap_or_default();
+    let prime = claim.annotations().get(annotation::POPULATOR_PVC_PRIME);
+    let filled = prime.cloned().unwrap_or_else(|| claim.name_any());
+    context.live.shown(&namespace, &names::importer(&filled))
+}

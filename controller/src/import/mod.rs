@@ -1,0 +1,76 @@
+//! Fills claims that ask for an import in CDI's annotations, with one importer pod each: prime claims of the populator,
+//! claims of DataVolumes on the direct path, and claims that were annotated by hand.
+
+mod build;
+mod observe;
+mod plan;
+mod request;
+mod status;
+
+use std::sync::Arc;
+
+use contract::{Code, Failure};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::runtime::controller::Action;
+use reconcile::{Error, Kind};
+use serde_json::json;
+
+pub(crate) use self::build::{Proxy, Workload};
+pub(crate) use self::observe::{class_of, is_running, waits_for_consumer};
+use self::plan::Plan;
+pub(crate) use self::request::{Request, annotations, content};
+pub(crate) use self::status::{Annotations, restarts_of};
+use crate::Context;
+
+/// Brings one claim a step nearer to its disk.
+///
+/// # Errors
+/// When the API server does not take a write; what was written before stays and is not done again.
+pub(crate) async fn reconcile(claim: Arc<PersistentVolumeClaim>, context: Arc<Context>) -> Result<Action, Error> {
+    if !Request::is_of(&claim) {
+        return Ok(Action::await_change());
+    }
+    let observed = observe::observe(claim, &context);
+    let mut plan = plan::plan(&observed, &context.settings);
+    if let Some(refused) = create_pod(&plan, &context).await? {
+        plan = plan::settled(refused, &observed);
+    }
+    if plan.delete
+        && let Some(pod) = &observed.pod
+    {
+        context.writer.delete(pod.as_ref()).await?;
+    }
+    annotate(&observed.claim, &plan, &context).await?;
+    context.tell(observed.claim.as_ref(), &plan.events).await;
+    Ok(plan.again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Creates the pod, if one is planned; what refuses it becomes the plan.
+async fn create_pod(plan: &Plan, context: &Context) -> Result<Option<Plan>, Error> {
+    let Some(pod) = &plan.create else { return Ok(None) };
+    let error = match context.writer.create(pod.as_ref()).await {
+        Ok(_) => return Ok(None),
+        Err(error) => error,
+    };
+    let (code, reason) = match error.kind() {
+        // The cache has not seen it yet.
+        Kind::Exists => return Ok(Some(Plan::default())),
+        Kind::Quota => (Code::QuotaExceeded, "ErrExceededQuota"),
+        Kind::Refused => (Code::PodRefused, "ErrStartingPod"),
+        Kind::Gone | Kind::Conflict | Kind::Unreachable => return Err(error),
+    };
+    let mut refused = plan::refused(&Failure::new(code, error.said()), reason);
+    refused.again = Some(RETRY_REFUSED);
+    Ok(Some(refused))
+}
+
+/// Nothing tells us that a quota or a policy has changed.
+const RETRY_REFUSED: std::time::Duration = std::time::Duration::from_secs(10);
+
+async fn annotate(claim: &PersistentVolumeClaim, plan: &Plan, context: &Context) -> Result<(), Error> {
+    if plan.annotations.is_empty() && plan.labels.is_empty() {
+        return Ok(());
+    }
+    let change = json!({"metadata": {"annotations": plan.annotations, "labels": plan.labels}});
+    context.writer.change(claim, change).await.map(drop)
+}

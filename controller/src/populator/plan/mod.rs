@@ -1,0 +1,224 @@
+//! The next step of a population.
+//!
+//! ```text
+//!           source and class are there,
+//!           a consumer is chosen or not needed
+//! (nothing) ----------------------------------> prime is filled -> volume is handed over -> prime goes
+//!                                               (controller import)  PV.claimRef := target    once the target has it
+//! ```
+//!
+//! The volume is handed over only to the very target it was made for (uid), which is not being deleted and which it fits;
+//! the prime claim goes only after the volume has been seen to belong to the target.
+
+use std::collections::BTreeMap;
+
+use api::annotation;
+use contract::{Code, Failure};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::build;
+use super::observe::Observed;
+use crate::event::Event;
+use crate::import::{self, Annotations};
+use crate::settings::Settings;
+use crate::trouble::Trouble;
+
+/// What is to be written, in the order of the fields.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    /// The prime claim to create.
+    pub(crate) create: Option<Box<PersistentVolumeClaim>>,
+    /// Annotations of the target that change.
+    pub(crate) annotations: Annotations,
+    /// Labels of the target that are new.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Change of the volume, which hands it over.
+    pub(crate) hand_over: Option<Value>,
+    /// The prime claim has done its work.
+    pub(crate) delete_prime: bool,
+    /// Events on the target.
+    pub(crate) events: Vec<Event>,
+}
+
+/// What a target's owner sees of its prime claim.
+const SHOWN: &[&str] = &[
+    annotation::POD_PHASE,
+    annotation::POD_READY,
+    annotation::POD_RESTARTS,
+    annotation::POD_SCHEDULABLE,
+    annotation::PREALLOCATION_APPLIED,
+    annotation::RUNNING_CONDITION,
+    annotation::RUNNING_CONDITION_MESSAGE,
+    annotation::RUNNING_CONDITION_REASON,
+    annotation::IMPORT_FATAL_ERROR,
+    annotation::LAST_ERROR,
+    annotation::FINGERPRINT,
+];
+
+pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
+    let target = &observed.target;
+    if target.metadata.deletion_timestamp.is_some() {
+        return Plan::default();
+    }
+    match &observed.prime {
+        Some(prime) if is_bound(target) => clean_up(observed, prime),
+        Some(prime) => follow(observed, prime),
+        None if is_bound(target) || !may_begin(observed) => Plan::default(),
+        None => begin(observed, settings),
+    }
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+fn may_begin(observed: &Observed) -> bool {
+    let Some(class) = &observed.class else { return false };
+    let has = |key: &str| observed.target.annotations().contains_key(key);
+    observed.source.is_some()
+        && (!import::waits_for_consumer(class) || has(annotation::SELECTED_NODE) || has(annotation::BIND_IMMEDIATE))
+}
+
+fn begin(observed: &Observed, settings: &Settings) -> Plan {
+    let Some(source) = &observed.source else { return Plan::default() };
+    let Some(prime) = build::prime(&observed.target, source, observed.preallocation, settings) else {
+        return Plan::default();
+    };
+    let events = vec![Event::normal("CreatedPVCPrimeSuccessfully", "PVC Prime created successfully")];
+    Plan { create: Some(Box::new(prime)), events, ..Plan::default() }
+}
+
+fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
+    let mut plan = shown(observed, prime);
+    if let Some(why) = observed.unserved.as_ref().filter(|_| !is_bound(prime)) {
+        unserved(&mut plan, observed, prime, why);
+    } else if observed.target.annotations().contains_key(annotation::BOUND_CONDITION_REASON) {
+        let said =
+            [annotation::BOUND_CONDITION, annotation::BOUND_CONDITION_REASON, annotation::BOUND_CONDITION_MESSAGE];
+        plan.annotations.extend(said.map(|key| (key.to_owned(), None)));
+    }
+    let done = prime.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
+    if let Some(volume) = observed.volume.as_deref().filter(|_| done && is_bound(prime)) {
+        match hand_over(volume, prime, &observed.target) {
+            Ok(change) => plan.hand_over = change,
+            Err(why) => plan.events.push(Event::warning("ErrIncompatiblePVC", &why)),
+        }
+    }
+    plan
+}
+
+/// Nobody looks at a prime claim: what keeps it from its volume is told on the target.
+fn unserved(plan: &mut Plan, observed: &Observed, prime: &PersistentVolumeClaim, why: &str) {
+    let message = format!("[{}] : {why}", prime.name_any());
+    if observed.target.annotations().get(annotation::BOUND_CONDITION_MESSAGE) == Some(&message) {
+        plan.annotations.remove(annotation::LAST_ERROR);
+        return;
+    }
+    let trouble = Trouble::of(&Failure::new(Code::ClaimPending, why), true);
+    let said = [
+        (annotation::BOUND_CONDITION, "false".to_owned()),
+        (annotation::BOUND_CONDITION_REASON, "Pending".to_owned()),
+        (annotation::BOUND_CONDITION_MESSAGE, message.clone()),
+        (annotation::LAST_ERROR, trouble.to_json()),
+    ];
+    plan.annotations.extend(said.map(|(key, value)| (key.to_owned(), Some(value))));
+    plan.events.push(Event::warning("ProvisioningFailed", &message));
+}
+
+/// Annotations and labels of the target that the prime claim has by now.
+fn shown(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
+    let (before, now) = (observed.target.annotations(), prime.annotations());
+    let changed = |key: &&str| before.get(*key) != now.get(*key);
+    let annotations = SHOWN.iter().copied().filter(changed).map(|key| (key.to_owned(), now.get(key).cloned()));
+    let labels = prime.labels().iter().filter(|(key, _)| is_from_image(key, observed));
+    let failed = |plan: &Annotations| plan.get(annotation::LAST_ERROR).is_some_and(Option::is_some);
+    let mut annotations: Annotations = annotations.collect();
+    if !annotations.is_empty() && !before.contains_key(annotation::POPULATOR_PVC_PRIME) {
+        annotations.insert(annotation::POPULATOR_PVC_PRIME.into(), Some(prime.name_any()));
+    }
+    let mut events = Vec::new();
+    if failed(&annotations) {
+        let said = now.get(annotation::RUNNING_CONDITION_MESSAGE).cloned().unwrap_or_default();
+        events.push(Event::warning("importFailed", &said));
+    } else if annotations.get(annotation::POD_PHASE).and_then(Option::as_deref) == Some("Succeeded") {
+        events.push(Event::normal("importSucceeded", "Import Successful"));
+    }
+    Plan {
+        annotations,
+        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        events,
+        ..Plan::default()
+    }
+}
+
+/// Labels that an image brought to the prime claim and the target does not have.
+fn is_from_image(key: &str, observed: &Observed) -> bool {
+    key.contains("kubevirt.io/")
+        && !key.starts_with("cdi.kubevirt.io")
+        && !key.starts_with("prometheus.")
+        && !observed.target.labels().contains_key(key)
+}
+
+/// The change of `volume` that makes it the target's; nothing if it is already.
+///
+/// # Errors
+/// Why it must not be.
+fn hand_over(
+    volume: &PersistentVolume,
+    prime: &PersistentVolumeClaim,
+    target: &PersistentVolumeClaim,
+) -> Result<Option<Value>, String> {
+    let held_by = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()?.uid.clone());
+    if held_by == target.uid() {
+        return Ok(None);
+    }
+    if held_by != prime.uid() {
+        return Err(format!("the volume {} belongs to another claim by now", volume.name_any()));
+    }
+    if !fits(volume, target) {
+        return Err(format!("the volume {} does not fit the claim any more", volume.name_any()));
+    }
+    let claim = ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("PersistentVolumeClaim".into()),
+        namespace: target.namespace(),
+        name: Some(target.name_any()),
+        uid: target.uid(),
+        resource_version: target.resource_version(),
+        field_path: None,
+    };
+    Ok(Some(json!({"spec": {"claimRef": claim}})))
+}
+
+/// Whether the volume has what the target asks for.
+fn fits(volume: &PersistentVolume, target: &PersistentVolumeClaim) -> bool {
+    let (Some(volume), Some(claim)) = (&volume.spec, &target.spec) else { return false };
+    let mode = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "Filesystem".into());
+    let bytes = |size: &str| contract::quantity::parse(size).ok();
+    let capacity = volume.capacity.as_ref().and_then(|all| bytes(&all.get("storage")?.0));
+    let wanted = claim.resources.as_ref().and_then(|all| bytes(&all.requests.as_ref()?.get("storage")?.0));
+    let modes = claim.access_modes.iter().flatten();
+    let offered = volume.access_modes.clone().unwrap_or_default();
+    mode(&volume.volume_mode) == mode(&claim.volume_mode)
+        && volume.storage_class_name == claim.storage_class_name
+        && modes.clone().all(|mode| offered.contains(mode))
+        && capacity.zip(wanted).is_some_and(|(capacity, wanted)| capacity >= wanted)
+}
+
+fn clean_up(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
+    let holder = observed.volume.as_ref().and_then(|volume| volume.spec.as_ref()?.claim_ref.as_ref()?.uid.clone());
+    if holder != observed.target.uid() || prime.metadata.deletion_timestamp.is_some() {
+        return Plan::default();
+    }
+    let retained = observed.target.annotations().get(annotation::RETAIN_AFTER_COMPLETION);
+    if retained.is_some_and(|value| value == "true") {
+        return Plan::default();
+    }
+    // What it came to is shown before it goes.
+    Plan { delete_prime: true, ..shown(observed, prime) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use api::cdi::VolumeImportSource;
+
+use super::*;
+use crate::sample;
+
+const SOURCE: &str = "
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: VolumeImportSource
+metadata: {name: source, namespace: home}
+spec: {source: {http: {url: 'http://server/disk', checksum: 'sha256:00'}}, preallocation: true}
+";
+
+/// A target called `disk` in this phase, of a class that binds as said, with a source.
+fn observed(phase: &str, binding: &str, annotations: &[(&str, &str)]) -> Observed {
+    Observed {
+        target: Arc::new(sample::claim("disk", phase, annotations)),
+        source: Some(Arc::new(sample::yaml::<VolumeImportSource>(SOURCE))),
+        class: Some(Arc::new(sample::class(binding))),
+        prime: None,
+        volume: None,
+        unserved: None,
+        preallocation: false,
+    }
+}
+
+/// With a prime claim in this phase, and its volume.
+fn with_prime(phase: &str, annotations: &[(&str, &str)]) -> Observed {
+    let mut observed = observed("Pending", "Immediate", &[]);
+    observed.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", phase, annotations)));
+    observed.volume = (phase == "Bound").then(|| Arc::new(sample::volume_of("prime-uid-of-disk")));
+    observed
+}
+
+fn decided(observed: &Observed) -> Plan {
+    plan(observed, &sample::settings())
+}
+
+#[test]
+fn the_prime_claim_is_made_once_the_target_may_be_bound() {
+    for (binding, annotations, begins) in [
+        ("Immediate", &[][..], true),
+        ("WaitForFirstConsumer", &[], false),
+        ("WaitForFirstConsumer", &[(annotation::SELECTED_NODE, "node-1")], true),
+        ("WaitForFirstConsumer", &[(annotation::BIND_IMMEDIATE, "")], true),
+    ] {
+        let plan = decided(&observed("Pending", binding, annotations));
+        assert_eq!(plan.create.is_some(), begins, "{binding} {annotations:?}");
+    }
+    for missing in ["source", "class"] {
+        let mut seen = observed("Pending", "Immediate", &[]);
+        if missing == "source" {
+            seen.source = None;
+        } else {
+            seen.class = None;
+        }
+        assert_eq!(decided(&seen), Plan::default(), "{missing}");
+    }
+}
+
+#[test]
+fn the_prime_claim_asks_for_the_same_volume_and_for_the_import() {
+    let mut seen = observed("Pending", "WaitForFirstConsumer", &[(annotation::SELECTED_NODE, "node-1")]);
+    let mut target = (*seen.target).clone();
+    target.metadata.labels = Some([("team".to_owned(), "blue".to_owned())].into());
+    target.spec.as_mut().unwrap().data_source_ref = Some(Default::default());
+    seen.target = Arc::new(target);
+    let prime = *decided(&seen).create.unwrap();
+    let annotations = prime.annotations().clone();
+    for (key, value) in [
+        (annotation::IMPORT_ENDPOINT, "http://server/disk"),
+        (annotation::IMPORT_CHECKSUM, "sha256:00"),
+        (annotation::PREALLOCATION_REQUESTED, "true"),
+        (annotation::SELECTED_NODE, "node-1"),
+        (annotation::BIND_IMMEDIATE, ""),
+    ] {
+        assert_eq!(annotations.get(key).map(String::as_str), Some(value), "{key}");
+    }
+    assert_eq!(prime.labels().get("team").map(String::as_str), Some("blue"));
+    let (spec, of_target) = (prime.spec.clone().unwrap(), seen.target.spec.clone().unwrap());
+    assert_eq!((spec.data_source_ref, spec.resources), (None, of_target.resources));
+    let owner = &prime.owner_references()[0];
+    assert_eq!((owner.uid.as_str(), owner.controller), ("uid-of-disk", Some(true)));
+}
+
+#[test]
+fn what_the_prime_claim_comes_to_is_shown_on_the_target() {
+    let plan = decided(&with_prime("Bound", &[(annotation::POD_PHASE, "Running"), (annotation::POD_RESTARTS, "2")]));
+    assert_eq!(plan.annotations.get(annotation::POD_PHASE), Some(&Some("Running".to_owned())));
+    assert_eq!(plan.annotations.get(annotation::POD_RESTARTS), Some(&Some("2".to_owned())));
+    assert_eq!(plan.hand_over, None, "nothing is handed over before it is complete");
+}
+
+#[test]
+fn what_keeps_the_prime_claim_from_a_volume_is_told_on_the_target_until_it_has_one() {
+    for (phase, told) in [("Pending", true), ("Bound", false)] {
+        let mut seen = with_prime(phase, &[]);
+        seen.unserved = Some("the pool is full".into());
+        let plan = decided(&seen);
+        let said = plan.annotations.get(annotation::BOUND_CONDITION_MESSAGE).cloned().flatten();
+        assert_eq!(said.is_some_and(|said| said == "[prime-uid-of-disk] : the pool is full"), told);
+        assert_eq!(plan.events.len(), usize::from(told));
+    }
+}
+
+#[test]
+fn the_volume_is_handed_over_when_it_is_complete() {
+    let plan = decided(&with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]));
+    let claim = &plan.hand_over.unwrap()["spec"]["claimRef"];
+    assert_eq!(
+        (&claim["name"], &claim["uid"], &claim["namespace"]),
+        (&json!("disk"), &json!("uid-of-disk"), &json!("home"))
+    );
+}
+
+#[test]
+fn a_volume_is_handed_over_to_nobody_else_and_only_once() {
+    let complete = [(annotation::POD_PHASE, "Succeeded")];
+    let changed = |change: &dyn Fn(&mut Observed)| {
+        let mut seen = with_prime("Bound", &complete);
+        change(&mut seen);
+        decided(&seen)
+    };
+    let stolen = changed(&|seen| {
+        let mut volume = sample::volume_of("prime-uid-of-disk");
+        volume.spec.as_mut().unwrap().claim_ref.as_mut().unwrap().uid = Some("another".into());
+        seen.volume = Some(Arc::new(volume));
+    });
+    assert_eq!((stolen.hand_over, stolen.events.last().unwrap().reason.as_str()), (None, "ErrIncompatiblePVC"));
+    let grown = changed(&|seen| {
+        let mut target = (*seen.target).clone();
+        let wanted = [("storage".to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity("2Gi".into()))];
+        target.spec.as_mut().unwrap().resources.as_mut().unwrap().requests = Some(wanted.into());
+        seen.target = Arc::new(target);
+    });
+    assert_eq!(grown.hand_over, None);
+    let done = changed(&|seen| {
+        let mut volume = sample::volume_of("disk");
+        volume.metadata.name = Some("volume-of-prime-uid-of-disk".into());
+        seen.volume = Some(Arc::new(volume));
+    });
+    assert_eq!(done.hand_over, None);
+}
+
+#[test]
+fn the_prime_claim_goes_when_the_target_is_seen_to_have_the_volume() {
+    for (holder, annotations, goes) in [
+        ("disk", &[][..], true),
+        ("prime-uid-of-disk", &[], false),
+        ("disk", &[(annotation::RETAIN_AFTER_COMPLETION, "true")], false),
+    ] {
+        let mut seen = observed("Bound", "Immediate", annotations);
+        seen.prime =
+            Some(Arc::new(sample::claim("prime-uid-of-disk", "Lost", &[(annotation::POD_PHASE, "Succeeded")])));
+        seen.volume = Some(Arc::new(sample::volume_of(holder)));
+        assert_eq!(decided(&seen).delete_prime, goes, "{holder} {annotations:?}");
+    }
+}

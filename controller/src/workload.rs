@@ -1,0 +1,89 @@
+//! What the installation's settings mean for worker pods.
+
+use std::sync::Arc;
+
+use api::cdi::{Cdi, CdiConfig, CdiConfigStatus, NodePlacement, SourcePolicy};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::Context;
+use crate::cdiconfig::Features;
+use crate::import::{Proxy, Workload};
+
+/// Name of the only CDIConfig.
+const CONFIG: &str = "config";
+/// Share of a file system that is kept for itself where nothing is said.
+const OVERHEAD: &str = "0.06";
+
+/// The settings in force, as the CDIConfig's status has them.
+pub(crate) fn config(context: &Context) -> CdiConfigStatus {
+    object(context).and_then(|config| config.status.clone()).unwrap_or_default()
+}
+
+fn object(context: &Context) -> Option<Arc<CdiConfig>> {
+    context.caches.configs.get(&ObjectRef::new(CONFIG))
+}
+
+/// The feature gates that are open.
+pub(crate) fn features(context: &Context) -> Features {
+    Features::of(object(context).map(|config| config.spec.feature_gates.clone()).unwrap_or_default().as_slice())
+}
+
+/// The settings for the worker pod of a claim.
+pub(crate) fn of(claim: &PersistentVolumeClaim, context: &Context) -> Workload {
+    let config = config(context);
+    let placement = placement(context);
+    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default();
+    let proxy = config.import_proxy.clone().unwrap_or_default();
+    let set = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let policy = source_policy(context);
+    Workload {
+        resources: config.default_pod_resource_requirements.clone(),
+        pull_secrets: config.image_pull_secrets.clone(),
+        node_selector: placement.node_selector,
+        affinity: placement.affinity,
+        tolerations: placement.tolerations,
+        overhead: overhead(&config, class),
+        proxy: Proxy {
+            http: set(proxy.http_proxy),
+            https: set(proxy.https_proxy),
+            not_for: set(proxy.no_proxy),
+            certificates: set(proxy.trusted_ca_proxy),
+        },
+        denied: denied(&policy),
+        allowed: policy.allow.join(","),
+        verbosity: object(context).and_then(|config| config.spec.log_verbosity).unwrap_or(1),
+    }
+}
+
+/// Which addresses sources may be at, beyond what every importer closes.
+fn source_policy(context: &Context) -> SourcePolicy {
+    let config = object(context).and_then(|config| config.spec.gantry.clone());
+    config.and_then(|config| config.source_policy).unwrap_or_default()
+}
+
+fn denied(policy: &SourcePolicy) -> String {
+    let private = (policy.deny_private == Some(true)).then_some("private");
+    private.into_iter().chain(policy.deny.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
+}
+
+/// Share of a file system of this class that is kept for itself.
+pub(crate) fn overhead(config: &CdiConfigStatus, class: &str) -> String {
+    let Some(overhead) = &config.filesystem_overhead else { return OVERHEAD.into() };
+    let of_class = overhead.storage_class.get(class).cloned();
+    of_class.or_else(|| overhead.global.clone()).unwrap_or_else(|| OVERHEAD.into())
+}
+
+/// Where worker pods run; the oldest CDI object says it.
+fn placement(context: &Context) -> NodePlacement {
+    let cdis = context.caches.cdis.state();
+    let oldest = cdis.iter().min_by_key(|cdi: &&Arc<Cdi>| (cdi.creation_timestamp(), cdi.name_any()));
+    oldest.and_then(|cdi| cdi.spec.workload.clone()).unwrap_or_default()
+}
+
+/// Whether the webhook completes claims that ask for it.
+pub(crate) fn webhook_renders(context: &Context) -> bool {
+    let said = object(context).and_then(|config| config.spec.webhook_pvc_rendering.clone());
+    said.as_deref() != Some("Disabled")
+}

@@ -1,0 +1,158 @@
+//! The driver of one controller: takes objects from its queue and reconciles each, several at a time, none twice at a time.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc;
+use futures::{Stream, StreamExt, TryFuture};
+use kube::Resource;
+use kube::runtime::applier;
+use kube::runtime::controller::{Action, Config, ReconcileReason, ReconcileRequest};
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use crate::Metrics;
+
+/// Reconciles at a time, as in CDI's controllers.
+const CONCURRENCY: u16 = 3;
+/// The first and the longest delay before an object that failed is looked at again.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// Changes that come together are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(30);
+
+/// Objects of one controller that have to be looked at.
+pub struct Queue<T: Resource<DynamicType = ()> + 'static> {
+    sender: mpsc::UnboundedSender<ObjectRef<T>>,
+    receiver: mpsc::UnboundedReceiver<ObjectRef<T>>,
+}
+
+impl<T: Resource<DynamicType = ()> + 'static> Default for Queue<T> {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::unbounded();
+        Self { sender, receiver }
+    }
+}
+
+impl<T: Resource<DynamicType = ()> + 'static> Queue<T> {
+    /// The end that objects are put into.
+    #[must_use]
+    pub fn handle(&self) -> Handle<T> {
+        Handle { sender: self.sender.clone() }
+    }
+
+    fn requests(self) -> impl Stream<Item = Result<ReconcileRequest<T>, std::convert::Infallible>> + Send {
+        self.receiver.map(|object| Ok(ReconcileRequest { obj_ref: object, reason: ReconcileReason::Unknown }))
+    }
+}
+
+/// Wakes objects of one controller.
+pub struct Handle<T: Resource<DynamicType = ()> + 'static> {
+    sender: mpsc::UnboundedSender<ObjectRef<T>>,
+}
+
+impl<T: Resource<DynamicType = ()> + 'static> Clone for Handle<T> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone() }
+    }
+}
+
+impl<T: Resource<DynamicType = ()> + 'static> Handle<T> {
+    /// Has the object looked at soon. One that is not in the cache is left out.
+    pub fn wake(&self, object: ObjectRef<T>) {
+        // The queue ends with the process only.
+        let _ = self.sender.unbounded_send(object);
+    }
+}
+
+/// Delays after failures in a row, by object.
+struct Delays<T: Resource<DynamicType = ()> + 'static>(Mutex<HashMap<ObjectRef<T>, (u32, Instant)>>);
+
+impl<T: Resource<DynamicType = ()> + 'static> Delays<T> {
+    fn next(&self, object: ObjectRef<T>) -> Duration {
+        let mut delays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // An object that went is not heard of again.
+        delays.retain(|_, (_, last)| last.elapsed() < 2 * LONGEST_DELAY);
+        let entry = delays.entry(object).or_insert((0, now()));
+        let delay = FIRST_DELAY.saturating_mul(1 << entry.0.min(10)).min(LONGEST_DELAY);
+        *entry = (entry.0 + 1, now());
+        delay
+    }
+
+    fn forget(&self, object: &ObjectRef<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Runs the controller called `name` until its queue ends.
+///
+/// # Cancellation
+/// A reconcile that is cut short is taken up by the next process, which looks at every object first.
+pub async fn drive<T, C, F>(
+    name: &'static str,
+    queue: Queue<T>,
+    store: Store<T>,
+    reconcile: impl Fn(Arc<T>, Arc<C>) -> F,
+    context: Arc<C>,
+    metrics: Metrics,
+) where
+    T: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    F: TryFuture<Ok = Action> + Send + 'static,
+    F::Error: Error + Send + 'static,
+{
+    let delays = Arc::new(Delays(Mutex::new(HashMap::new())));
+    let on_failure = {
+        let (delays, metrics) = (Arc::clone(&delays), metrics.clone());
+        move |object: Arc<T>, error: &F::Error, _: Arc<C>| {
+            let object = ObjectRef::from_obj(object.as_ref());
+            let delay = delays.next(object.clone());
+            metrics.failed(name);
+            tracing::warn!(controller = name, %object, error = %Chain(error), delay = delay.as_secs_f64(), "reconcile failed");
+            Action::requeue(delay)
+        }
+    };
+    let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
+    let done = applier(
+        move |object, context| Box::pin(futures::TryFutureExt::into_future(reconcile(object, context))),
+        on_failure,
+        context,
+        store,
+        queue.requests(),
+        config,
+    );
+    let mut done = std::pin::pin!(done);
+    while let Some(outcome) = done.next().await {
+        if let Ok((object, _)) = outcome {
+            delays.forget(&object);
+            metrics.reconciled(name);
+        }
+    }
+}
+
+/// An error with its causes.
+struct Chain<'a>(&'a (dyn Error + 'a));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        let mut said = self.0.to_string();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries repeat the cause in their own words.
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! What every controller shares: watches that fill caches and queues, the driver of a queue, leadership, the page of metrics.
+//!
+//! ```text
+//! API server -> Watch<K> -> Store<K>            what a reconcile reads; no list, no get
+//!                       \-> Queue<T> -> drive   which object has to be looked at again
+//! ```
+//!
+//! One watch per kind serves all controllers. A [`Queue`] drops duplicates and never runs one object twice at a time
+//! (`kube::runtime::applier`); failures come back with a growing delay.
+
+mod drive;
+mod lease;
+mod metrics;
+mod watch;
+mod write;
+
+pub use drive::{Handle, Queue, drive};
+pub use lease::Candidate;
+pub use metrics::{Metrics, Pages, serve};
+pub use watch::Watch;
+pub use write::{Error, Kind, Writer};

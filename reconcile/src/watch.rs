@@ -1,0 +1,141 @@
+//! One watch of one kind: fills the cache, then tells the queues which objects to look at.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::de::DeserializeOwned;
+
+use crate::Queue;
+
+type Route<K> = Box<dyn Fn(&K) + Send + Sync>;
+type Trim<K> = Box<dyn Fn(&mut K) + Send + Sync>;
+
+/// A watch that is not running yet.
+pub struct Watch<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
+{
+    kind: K::DynamicType,
+    writer: Writer<K>,
+    routes: Vec<Route<K>>,
+    trim: Vec<Trim<K>>,
+}
+
+impl<K> Default for Watch<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    fn default() -> Self {
+        Self::of(())
+    }
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Debug + Eq + Hash + Clone,
+{
+    /// A watch of a kind that is known at run time only.
+    #[must_use]
+    pub fn of(kind: K::DynamicType) -> Self {
+        Self { writer: Writer::new(kind.clone()), kind, routes: Vec::new(), trim: Vec::new() }
+    }
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Debug + Eq + Hash + Clone + Send + Sync,
+{
+    /// The cache that it fills.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.writer.as_reader()
+    }
+
+    /// Drops from each object what nobody reads, before it is kept.
+    #[must_use]
+    pub fn trimmed(mut self, trim: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
+        self.trim.push(Box::new(trim));
+        self
+    }
+
+    /// Whenever an object of this kind appears, changes or goes, the objects that `map` names are looked at.
+    #[must_use]
+    pub fn wakes<T, I>(mut self, queue: &Queue<T>, map: impl Fn(&K) -> I + Send + Sync + 'static) -> Self
+    where
+        T: Resource<DynamicType = ()> + 'static,
+        I: IntoIterator<Item = ObjectRef<T>>,
+    {
+        let queue = queue.handle();
+        self.routes.push(Box::new(move |object| map(object).into_iter().for_each(|object| queue.wake(object))));
+        self
+    }
+
+    /// Watches until it is dropped. A broken watch is taken up again with a growing delay, from where it broke.
+    pub async fn run(self, api: Api<K>) {
+        self.run_selected(api, "").await;
+    }
+
+    /// As [`Watch::run`], of the objects only whose fields are as `fields` says, such as `reason=FailedMount`.
+    pub async fn run_selected(mut self, api: Api<K>, fields: &str) {
+        let events = watcher(api, watcher::Config::default().fields(fields).streaming_lists()).default_backoff();
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&self.kind), %error, "the watch broke and is taken up again");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, mut event: watcher::Event<K>) {
+        if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = &mut event {
+            object.meta_mut().managed_fields = None;
+            self.trim.iter().for_each(|trim| trim(object));
+        }
+        // What went while the watch was broken is only known by comparing.
+        let before = matches!(event, watcher::Event::InitDone).then(|| self.store().state());
+        self.writer.apply_watcher_event(&event);
+        match event {
+            watcher::Event::Apply(object) | watcher::Event::Delete(object) => self.tell(&object),
+            watcher::Event::InitDone => self.tell_all(&before.unwrap_or_default()),
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        }
+    }
+
+    fn tell(&self, object: &K) {
+        self.routes.iter().for_each(|route| route(object));
+    }
+
+    fn tell_all(&self, before: &[Arc<K>]) {
+        let store = self.store();
+        store.state().iter().for_each(|object| self.tell(object));
+        let is_gone = |object: &&Arc<K>| store.get(&object.to_object_ref(self.kind.clone())).is_none();
+        let gone = before.iter().filter(is_gone);
+        gone.for_each(|object| self.tell(object));
+    }
+}
+
+impl<K> Watch<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    /// As [`Watch::wakes`], for the objects of this kind themselves.
+    #[must_use]
+    pub fn wakes_itself(self, queue: &Queue<K>) -> Self {
+        self.wakes(queue, |object| [ObjectRef::from_obj(object)])
+    }
+}

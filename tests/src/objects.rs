@@ -1,0 +1,130 @@
+//! Objects in a real cluster: made from a manifest with words in it, waited for, deleted.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use fixtures::kubernetes::Cluster;
+use serde_json::Value;
+
+/// How long something in a cluster may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Fills in the words of a manifest.
+#[must_use]
+pub fn filled(manifest: &str, words: &[(&str, &str)]) -> String {
+    words.iter().fold(manifest.to_owned(), |text, (word, value)| text.replace(word, value))
+}
+
+/// A namespace that goes with all that is in it when this is dropped.
+pub struct Namespace<'a> {
+    cluster: &'a Cluster,
+    name: String,
+}
+
+impl<'a> Namespace<'a> {
+    /// Makes the namespace `name`, with these labels.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub fn new(cluster: &'a Cluster, name: &str, labels: &str) -> Result<Self> {
+        // One may be left of a run that was cut short.
+        cluster.ask(&["delete", "namespace", name, "--ignore-not-found"])?;
+        cluster
+            .apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{{labels}}}}}}}"))?;
+        Ok(Self { cluster, name: name.to_owned() })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `kubectl ARGUMENTS` prints for this namespace.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn ask(&self, arguments: &[&str]) -> Result<String> {
+        self.cluster.ask(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Applies manifests here, server-side.
+    ///
+    /// # Errors
+    /// When the API server refuses one.
+    pub fn apply(&self, manifests: &str) -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), manifests)?;
+        self.ask(&["apply", "--server-side", "--filename", &file.path().display().to_string()]).map(drop)
+    }
+
+    /// An object, such as `pod/one`, if it is there.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub fn object(&self, object: &str) -> Result<Option<Value>> {
+        let text = self.ask(&["get", object, "--ignore-not-found", "--output", "json"])?;
+        Ok(if text.trim().is_empty() { None } else { Some(serde_json::from_str(&text)?) })
+    }
+
+    /// Waits until `holds` is true of an object, and returns it.
+    ///
+    /// # Errors
+    /// When it does not come true in time; what the object came to is part of the error.
+    pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.object(object)?;
+            if let Some(found) = found.as_ref().filter(|found| holds(found)) {
+                return Ok(found.clone());
+            }
+            ensure!(Instant::now() < end, "{object} is not {what}\n{}", self.state_of(object));
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until an object is gone.
+    ///
+    /// # Errors
+    /// When it stays.
+    pub fn gone(&self, object: &str) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while self.object(object)?.is_some() {
+            ensure!(Instant::now() < end, "{object} is not gone\n{}", self.state_of(object));
+            sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// Reasons of the events of an object, the oldest first.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub fn events(&self, name: &str) -> Result<Vec<String>> {
+        let of_object = format!("involvedObject.name={name}");
+        let output = "jsonpath={range .items[*]}{.reason}{'\\n'}{end}";
+        let sorted = "--sort-by=.metadata.creationTimestamp";
+        let text = self.ask(&["get", "events", "--field-selector", &of_object, sorted, "--output", output])?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    fn state_of(&self, object: &str) -> String {
+        let ask = |arguments: &[&str]| self.ask(arguments).unwrap_or_else(|error| format!("{error:#}"));
+        let controller = ["logs", "--namespace", "cdi", "deployment/cdi-deployment", "--tail", "40", "--all-pods"];
+        format!(
+            "{}\n{}\n{}\n{}",
+            ask(&["get", object, "--output", "yaml"]),
+            ask(&["get", "datavolumes,pvc,pods,volumeimportsources", "--output", "wide"]),
+            ask(&["get", "events", "--sort-by", ".lastTimestamp"]),
+            self.cluster.ask(&controller).unwrap_or_default(),
+        )
+    }
+}
+
+impl Drop for Namespace<'_> {
+    fn drop(&mut self) {
+        // The test's own outcome is what counts; the cluster goes, too.
+        let _ = self.cluster.ask(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}

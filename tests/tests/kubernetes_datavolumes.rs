@@ -1,7 +1,7 @@
 //! DataVolumes on a real cluster, from the manifest to the bytes that a consumer reads: `cargo xtask kubernetes test`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -284,6 +284,21 @@ impl Original {
     }
 }
 
+/// Fills all cases, some at a time: the machine is small.
+fn fill_all(namespace: &Namespace, watcher: &Watcher, cases: &[Case], original: &Original) -> Result<()> {
+    for cases in cases.chunks(4) {
+        thread::scope(|scope| {
+            let running: Vec<_> =
+                cases.iter().map(|case| (case, scope.spawn(|| fill(namespace, watcher, *case, original)))).collect();
+            for (case, thread) in running {
+                thread.join().expect("a test thread does not panic").with_context(|| case.to_string())?;
+            }
+            anyhow::Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn every_kind_of_data_volume_ends_in_a_claim_with_its_bytes() -> Result<()> {
@@ -294,16 +309,82 @@ fn every_kind_of_data_volume_ends_in_a_claim_with_its_bytes() -> Result<()> {
     let original = Original::make(folder.path(), &nginx.url("disk.qcow2"))?;
     let namespace = Namespace::new(&cluster, "matrix", "pod-security.kubernetes.io/enforce: restricted")?;
     let watcher = Watcher::start(&cluster, namespace.name())?;
-    // A few at a time: the machine is small.
-    for cases in Case::all().chunks(4) {
-        thread::scope(|scope| {
-            let running: Vec<_> =
-                cases.iter().map(|case| (case, scope.spawn(|| fill(&namespace, &watcher, *case, &original)))).collect();
-            for (case, thread) in running {
-                thread.join().expect("a test thread does not panic").with_context(|| case.to_string())?;
-            }
-            anyhow::Ok(())
-        })?;
-    }
+    fill_all(&namespace, &watcher, &Case::all(), &original)
+}
+
+/// What an administrator puts into a namespace that he trusts little.
+const HARDENED: &str = "
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: all}
+spec: {hard: {requests.storage: 2Gi, pods: '8', limits.memory: 4Gi, limits.cpu: '8'}}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: all}
+spec:
+  limits:
+  - {type: Container, default: {cpu: 500m, memory: 128Mi}, defaultRequest: {cpu: 10m, memory: 32Mi}, max: {memory: 1Gi}}
+  - {type: PersistentVolumeClaim, max: {storage: 256Mi}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny-all}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+";
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn a_hardened_namespace_needs_only_what_deploy_allows() -> Result<()> {
+    let cluster = Cluster::running()?;
+    cluster.share_network()?;
+    let folder = tempfile::tempdir()?;
+    let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
+    let original = Original::make(folder.path(), &nginx.url("disk.qcow2"))?;
+    let namespace = Namespace::new(&cluster, "hardened", "pod-security.kubernetes.io/enforce: restricted")?;
+    let watcher = Watcher::start(&cluster, namespace.name())?;
+    namespace.apply(HARDENED)?;
+    namespace.apply(&std::fs::read_to_string(deploy("namespace.yaml"))?)?;
+    let policies = cluster.keep_policies()?;
+    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.storage).collect();
+    fill_all(&namespace, &watcher, &cases, &original)?;
+    drop(policies);
+    cluster.forget_policies()
+}
+
+fn deploy(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn the_product_can_be_deleted_and_installed_again_in_the_midst_of_an_import() -> Result<()> {
+    let cluster = Cluster::running()?;
+    cluster.share_network()?;
+    let folder = tempfile::tempdir()?;
+    let nginx = Settings::new(folder.path()).address(ADDRESS).directive("limit_rate 2m;").start()?;
+    let original = Original::make(folder.path(), &nginx.url("disk.raw"))?;
+    let namespace = Namespace::new(&cluster, "again", "")?;
+    let kept = Case { blank: true, block: true, waits: false, storage: false, populator: true };
+    let case = Case { blank: false, ..kept };
+    let uid = |name: &str| -> Result<Value> {
+        let object = namespace.object(name)?.with_context(|| format!("{name} is gone"))?;
+        Ok(object["metadata"]["uid"].clone())
+    };
+    namespace.apply(&kept.manifest(""))?;
+    namespace.until(&format!("datavolume/{kept}"), "Succeeded", is_in("Succeeded"))?;
+    namespace.apply(&case.manifest(&original.url))?;
+    namespace.until(&format!("datavolume/{case}"), "in progress", is_in("ImportInProgress"))?;
+    let objects =
+        [format!("datavolume/{kept}"), format!("pvc/{kept}"), format!("datavolume/{case}"), format!("pvc/{case}")];
+    let before = objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()?;
+    let manifest = deploy("gantry.yaml");
+    cluster.ask(&["delete", "--filename", &manifest.display().to_string(), "--timeout", "120s"])?;
+    let after = objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()?;
+    ensure!(before == after, "other objects: {before:?} {after:?}");
+    cluster.install(&[manifest])?;
+    let done = namespace.until(&format!("datavolume/{case}"), "Succeeded", is_in("Succeeded"))?;
+    ensure!(done["status"]["gantry"]["fingerprint"] == *original.fingerprint, "{done}");
+    ensure!(objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()? == before, "made anew");
     Ok(())
 }

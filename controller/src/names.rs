@@ -14,6 +14,11 @@ pub(crate) fn importer(claim: &str) -> String {
     shortened(&format!("importer-{claim}"))
 }
 
+/// Copy of the authorities of the installation's proxy, for the importer pod of this claim.
+pub(crate) fn proxy_authorities(claim: &str) -> String {
+    shortened(&format!("import-proxy-cm-{claim}"))
+}
+
 /// Claim that is filled in place of `target` and then hands its volume over.
 pub(crate) fn prime(target: &PersistentVolumeClaim) -> String {
     format!("prime-{}", target.uid().unwrap_or_default())

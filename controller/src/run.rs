@@ -2,14 +2,18 @@
 //!
 //! Every replica fills its caches and is ready, so that another can take over at once; only the leader works.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::Client;
+use api::cdi::DataVolume;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::Store;
+use kube::{Client, Resource};
 use prometheus_client::registry::Registry;
-use reconcile::{Candidate, Metrics, Pages, Queue, Writer, drive};
+use reconcile::{Candidate, Handle, Metrics, Pages, Queue, Writer, drive};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::live::Live;
@@ -54,20 +58,13 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(Error::Start)?;
-    let ended = runtime.block_on(live(settings));
+    let ended = runtime.block_on(work(settings));
     runtime.shutdown_timeout(LAST_WORDS);
     ended
 }
 
-async fn live(settings: Settings) -> Result<(), Error> {
-    let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
-    tokio::select! {
-        ended = work(settings) => ended,
-        _ = terminated.recv() => Ok(()),
-    }
-}
-
 async fn work(settings: Settings) -> Result<(), Error> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
     let client = Client::try_default().await.map_err(Error::Access)?;
     let mut candidate = Candidate::new(client.clone(), &settings.namespace, LEASE, &settings.identity);
     let metrics = Metrics::default();
@@ -98,17 +95,25 @@ async fn work(settings: Settings) -> Result<(), Error> {
     });
     let serving = reconcile::serve(context.settings.metrics_address, pages.clone());
     let leading = async {
-        // Without the kinds no cache of them fills.
-        crds::install(&client).await.map_err(Error::Definitions)?;
-        filled(&context.caches).await;
-        feeds.filled().await;
-        pages.ready();
-        candidate.lead().await;
-        tracing::info!(identity = context.settings.identity, "leading");
         tokio::select! {
-            () = candidate.keep() => Err(Error::LeaseLost),
-            () = controllers(queues, Arc::clone(&context), Arc::new(feeds), metrics) => Err(Error::Ended),
+            prepared = prepare(&client, &context, &feeds, &pages) => prepared?,
+            _ = terminated.recv() => return Ok(()),
         }
+        tokio::select! {
+            () = candidate.lead() => {}
+            _ = terminated.recv() => return Ok(()),
+        }
+        tracing::info!(identity = context.settings.identity, "leading");
+        let leader = Leader { context: Arc::clone(&context), metrics };
+        let ended = tokio::select! {
+            () = candidate.keep() => Err(Error::LeaseLost),
+            () = leader.work(queues, Arc::new(feeds)) => Err(Error::Ended),
+            _ = terminated.recv() => Ok(()),
+        };
+        if ended.is_ok() {
+            candidate.release().await;
+        }
+        ended
     };
     tokio::select! {
         () = watches.run(&client) => Err(Error::Ended),
@@ -119,54 +124,64 @@ async fn work(settings: Settings) -> Result<(), Error> {
     }
 }
 
-/// What the leader does.
-async fn controllers(queues: Queues, context: Arc<Context>, feeds: Arc<cdiconfig::Feeds>, metrics: Metrics) {
-    let caches = &context.caches;
-    let (data_volumes, claims) = (caches.data_volumes.clone(), caches.claims.clone());
-    let shared = || (Arc::clone(&context), metrics.clone());
-    let to_show = queues.data_volumes.handle();
-    let wake = {
-        let claims = claims.clone();
-        move |pod: &Pod| shown_on(pod, &claims).into_iter().for_each(|data_volume| to_show.wake(data_volume))
-    };
-    let asking = context.live.clone().run(caches.pods.clone(), wake);
-    let asking = async {
-        if let Err(error) = asking.await {
+/// Gets ready to lead, as every replica is.
+async fn prepare(client: &Client, context: &Context, feeds: &cdiconfig::Feeds, pages: &Pages) -> Result<(), Error> {
+    // Without the kinds no cache of them fills.
+    crds::install(client).await.map_err(Error::Definitions)?;
+    filled(&context.caches).await;
+    feeds.filled().await;
+    pages.ready();
+    Ok(())
+}
+
+/// The replica that works.
+struct Leader {
+    context: Arc<Context>,
+    metrics: Metrics,
+}
+
+impl Leader {
+    async fn work(&self, queues: Queues, feeds: Arc<cdiconfig::Feeds>) {
+        let caches = &self.context.caches;
+        let claims = &caches.claims;
+        let configure = move |config, context| cdiconfig::reconcile(config, context, Arc::clone(&feeds));
+        let shown = queues.data_volumes.handle();
+        tokio::join!(
+            self.ask_importers(shown),
+            self.drive("datavolume", queues.data_volumes, &caches.data_volumes, datavolume::reconcile),
+            self.drive("populator", queues.populations, claims, populator::reconcile),
+            self.drive("import", queues.imports, claims, import::reconcile),
+            self.drive("consumer", queues.consumed, claims, consumer::reconcile),
+            self.drive("storageprofile", queues.classes, &caches.classes, storageprofile::reconcile),
+            self.drive("cdiconfig", queues.configs, &caches.configs, configure),
+            cdiconfig::keep(Arc::clone(&self.context)),
+            certificates::keep(Arc::clone(&self.context)),
+        );
+    }
+
+    /// One controller.
+    async fn drive<T, F>(
+        &self,
+        name: &'static str,
+        queue: Queue<T>,
+        store: &Store<T>,
+        reconcile: impl Fn(Arc<T>, Arc<Context>) -> F,
+    ) where
+        T: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+        F: Future<Output = Result<Action, reconcile::Error>> + Send + 'static,
+    {
+        drive(name, queue, store.clone(), reconcile, Arc::clone(&self.context), self.metrics.clone()).await;
+    }
+
+    /// Asks running importers what they have to say, and has it shown.
+    async fn ask_importers(&self, data_volumes: Handle<DataVolume>) {
+        let caches = &self.context.caches;
+        let wake = |pod: &Pod| {
+            shown_on(pod, &caches.claims).into_iter().for_each(|data_volume| data_volumes.wake(data_volume));
+        };
+        if let Err(error) = self.context.live.clone().run(caches.pods.clone(), wake).await {
+            // What they would say is told by their termination messages, too.
             tracing::error!(%error, "running importers cannot be asked");
         }
-        // What they would say is told by their termination messages, too.
-        std::future::pending::<()>().await;
-    };
-    let configure = {
-        let (context, metrics) = shared();
-        let store = caches.configs.clone();
-        let reconcile = move |config, context| cdiconfig::reconcile(config, context, Arc::clone(&feeds));
-        drive("cdiconfig", queues.configs, store, reconcile, context, metrics)
-    };
-    let run = |name, queue: Queue<PersistentVolumeClaim>| {
-        let (context, metrics) = shared();
-        (name, queue, claims.clone(), context, metrics)
-    };
-    let (name, queue, store, context_, metrics_) = run("import", queues.imports);
-    let importing = drive(name, queue, store, import::reconcile, context_, metrics_);
-    let (name, queue, store, context_, metrics_) = run("populator", queues.populations);
-    let populating = drive(name, queue, store, populator::reconcile, context_, metrics_);
-    let (name, queue, store, context_, metrics_) = run("consumer", queues.consumed);
-    let consuming = drive(name, queue, store, consumer::reconcile, context_, metrics_);
-    let (context_, metrics_) = shared();
-    let following = drive("datavolume", queues.data_volumes, data_volumes, datavolume::reconcile, context_, metrics_);
-    let (context_, metrics_) = shared();
-    let profiling =
-        drive("storageprofile", queues.classes, caches.classes.clone(), storageprofile::reconcile, context_, metrics_);
-    tokio::join!(
-        asking,
-        configure,
-        importing,
-        populating,
-        consuming,
-        following,
-        profiling,
-        cdiconfig::keep(Arc::clone(&context)),
-        certificates::keep(Arc::clone(&context)),
-    );
+    }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt::Debug;
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Request;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::{NamespaceResourceScope, Request};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,6 +73,18 @@ impl Writer {
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
         Self { client, manager }
+    }
+
+    /// Reads an object of a namespace that no cache has; nothing if it is not there.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`], [`Kind::Unreachable`].
+    pub async fn read<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        let found = Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await;
+        found.map_err(|source| Error { verb: "read", object: format!("{} {namespace}/{name}", K::kind(&())), source })
     }
 
     /// Creates an object.

@@ -370,3 +370,27 @@ fn definitions_stay_while_there_are_objects_of_them() -> Result<()> {
     ensure!(namespace.object("datavolume/kept")?.is_some(), "it is gone");
     Ok(())
 }
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn authorities_of_the_proxy_are_trusted_and_copied_from_the_products_namespace() -> Result<()> {
+    let cluster = Cluster::running()?;
+    cluster.share_network()?;
+    let folder = tempfile::tempdir()?;
+    raw::dense(&folder.path().join("disk.raw"), 8 * MIB, 1)?;
+    let authority = Authority::create(folder.path())?;
+    let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
+    let server = Settings::new(folder.path()).address(ADDRESS).tls(&certificate, &key).start()?;
+    let namespace = Namespace::new(&cluster, "proxied", "pod-security.kubernetes.io/enforce: restricted")?;
+    let configure = |patch: &str| cluster.ask(&["patch", "cdiconfig", "config", "--type", "merge", "--patch", patch]);
+    configure(r#"{"spec": {"importProxy": {"trustedCAProxy": "of-the-proxy"}}}"#)?;
+    let source = format!("http: {{url: '{}'}}", server.url("disk.raw"));
+    namespace.apply(&filled(MANIFEST, &[("$name", "proxied"), ("$source", &source), ("$rest", CLAIM)]))?;
+    namespace.until("datavolume/proxied", "pod-config", |found| shown(found).0 == "pod-config")?;
+    let file = format!("--from-file=ca.pem={}", authority.certificate().display());
+    cluster.ask(&["create", "configmap", "of-the-proxy", "--namespace", "cdi", &file])?;
+    let done = namespace.until("datavolume/proxied", "Succeeded", |found| found["status"]["phase"] == "Succeeded");
+    configure(r#"{"spec": {"importProxy": null}}"#)?;
+    cluster.ask(&["delete", "configmap", "of-the-proxy", "--namespace", "cdi"])?;
+    done.map(drop)
+}

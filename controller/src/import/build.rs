@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{annotation, label};
 use contract::pod::{METRICS_PORT, environment, path};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
+    Affinity, Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
     LocalObjectReference, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec,
     ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Toleration, Volume,
     VolumeDevice, VolumeMount,
@@ -50,8 +50,22 @@ pub(crate) struct Proxy {
     pub(crate) http: Option<String>,
     pub(crate) https: Option<String>,
     pub(crate) not_for: Option<String>,
-    /// ConfigMap in the claim's namespace with certificates to trust.
+    /// ConfigMap in the product's namespace with certificates to trust.
     pub(crate) certificates: Option<String>,
+}
+
+/// The authorities of the proxy, where the pod of `claim` can mount them (CDI: `import-proxy-cm-PVC`).
+pub(crate) fn proxy_authorities(original: ConfigMap, claim: &PersistentVolumeClaim, settings: &Settings) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(names::proxy_authorities(&claim.name_any())),
+            namespace: claim.namespace(),
+            labels: Some(settings.labels()),
+            owner_references: claim.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        ..original
+    }
 }
 
 /// The pod that fills `claim` as `request` says.
@@ -239,10 +253,10 @@ fn volumes(claim: &PersistentVolumeClaim, request: &Request, workload: &Workload
         ..Volume::default()
     }];
     let Source::Http(http) = &request.source else { return all };
-    let certificates = [(CERTIFICATES, &http.certificates), (PROXY_CERTIFICATES, &workload.proxy.certificates)];
-    for (name, map) in certificates {
+    let of_proxy = workload.proxy.certificates.as_ref().map(|_| names::proxy_authorities(&claim.name_any()));
+    for (name, map) in [(CERTIFICATES, http.certificates.clone()), (PROXY_CERTIFICATES, of_proxy)] {
         if let Some(map) = map {
-            let map = ConfigMapVolumeSource { name: map.clone(), ..ConfigMapVolumeSource::default() };
+            let map = ConfigMapVolumeSource { name: map, ..ConfigMapVolumeSource::default() };
             all.push(Volume { name: name.into(), config_map: Some(map), ..Volume::default() });
         }
     }

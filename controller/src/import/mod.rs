@@ -10,12 +10,13 @@ mod status;
 use std::sync::Arc;
 
 use contract::{Code, Failure};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::runtime::controller::Action;
 use reconcile::{Error, Kind};
 use serde_json::json;
 
 pub(crate) use self::build::{Proxy, Workload};
+use self::observe::Observed;
 pub(crate) use self::observe::{class_of, is_running, waits_for_consumer};
 use self::plan::Plan;
 pub(crate) use self::request::{Request, annotations, content};
@@ -32,7 +33,11 @@ pub(crate) async fn reconcile(claim: Arc<PersistentVolumeClaim>, context: Arc<Co
     }
     let observed = observe::observe(claim, &context);
     let mut plan = plan::plan(&observed, &context.settings);
-    if let Some(refused) = create_pod(&plan, &context).await? {
+    let refused = match copy_authorities(&plan, &observed, &context).await? {
+        None => create_pod(&plan, &context).await?,
+        refused => refused,
+    };
+    if let Some(refused) = refused {
         plan = plan::settled(refused, &observed);
     }
     if plan.delete
@@ -43,6 +48,26 @@ pub(crate) async fn reconcile(claim: Arc<PersistentVolumeClaim>, context: Arc<Co
     annotate(&observed.claim, &plan, &context).await?;
     context.tell(observed.claim.as_ref(), &plan.events).await;
     Ok(plan.again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Copies the authorities of the installation's proxy beside a pod that is planned; what refuses that becomes the plan.
+async fn copy_authorities(plan: &Plan, observed: &Observed, context: &Context) -> Result<Option<Plan>, Error> {
+    let Some(name) = observed.workload.proxy.certificates.as_deref().filter(|_| plan.create.is_some()) else {
+        return Ok(None);
+    };
+    let Some(original) = context.writer.read::<ConfigMap>(&context.settings.namespace, name).await? else {
+        let what = format!(
+            "spec.importProxy.trustedCAProxy of the CDIConfig names no ConfigMap of {}",
+            context.settings.namespace
+        );
+        return Ok(Some(again(plan::refused(&Failure::new(Code::PodConfig, what).at(name), "ErrStartingPod"))));
+    };
+    let copy = build::proxy_authorities(original, &observed.claim, &context.settings);
+    match context.writer.create(&copy).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == Kind::Exists => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Creates the pod, if one is planned; what refuses it becomes the plan.
@@ -59,9 +84,11 @@ async fn create_pod(plan: &Plan, context: &Context) -> Result<Option<Plan>, Erro
         Kind::Refused => (Code::PodRefused, "ErrStartingPod"),
         Kind::Gone | Kind::Conflict | Kind::Unreachable => return Err(error),
     };
-    let mut refused = plan::refused(&Failure::new(code, error.said()), reason);
-    refused.again = Some(RETRY_REFUSED);
-    Ok(Some(refused))
+    Ok(Some(again(plan::refused(&Failure::new(code, error.said()), reason))))
+}
+
+fn again(plan: Plan) -> Plan {
+    Plan { again: Some(RETRY_REFUSED), ..plan }
 }
 
 /// Nothing tells us that a quota or a policy has changed.

@@ -14,4 +14,4 @@ pub mod server;
 mod settings;
 
 pub use run::{Failure, run};
-pub use settings::{LogFormat, Settings};
+pub use settings::Settings;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use reconcile::LogFormat;
 use tracing::Level;
 
 /// Webhooks that check and complete CDI's objects and the claims that are made for them.
@@ -30,15 +31,6 @@ pub struct Settings {
     /// The least urgent level that is logged: error, warn, info, debug.
     #[arg(long, env = "LOG_LEVEL", default_value_t = Level::INFO)]
     pub log_level: Level,
-}
-
-/// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object.
-    Json,
-    /// Plain text.
-    Text,
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ use crate::caches::Caches;
 use crate::event::Event;
 use crate::live::Live;
 pub use crate::run::{Error, run};
-pub use crate::settings::{LogFormat, Settings};
+pub use crate::settings::Settings;
 
 /// Our field manager at the API server.
 const MANAGER: &str = "cdi-controller";

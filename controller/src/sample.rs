@@ -5,7 +5,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
+use reconcile::LogFormat;
 
 /// An object from YAML.
 pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> T {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use api::label;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use reconcile::LogFormat;
 
 /// CDI's controllers.
 #[derive(Clone, Debug, Parser)]
@@ -40,15 +41,6 @@ pub struct Settings {
     /// Shape of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
-}
-
-/// Shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 impl Settings {

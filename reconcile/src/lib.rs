@@ -10,12 +10,14 @@
 
 mod drive;
 mod lease;
+mod log;
 mod metrics;
 mod watch;
 mod write;
 
 pub use drive::{Handle, Queue, drive};
 pub use lease::Candidate;
+pub use log::{LogFormat, log};
 pub use metrics::{Metrics, Pages, serve};
 pub use watch::Watch;
 pub use write::{Error, Kind, Writer};

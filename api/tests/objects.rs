@@ -152,7 +152,10 @@ fn settings_and_profiles_are_kept() {
         "insecureRegistries": ["registry.local:5000"], "dataVolumeTTLSeconds": 0,
         "tlsSecurityProfile": {"type": "Custom", "custom": {"ciphers": ["A"], "minTLSVersion": "VersionTLS12"}},
         "imagePullSecrets": [{"name": "pull"}], "logVerbosity": 3,
-        "gantry": {"sourcePolicy": {"denyPrivate": true, "allow": ["10.1.0.0/16"], "deny": ["192.0.2.0/24"]}},
+        "gantry": {
+            "sourcePolicy": {"denyPrivate": true, "allow": ["10.1.0.0/16"], "deny": ["192.0.2.0/24"]},
+            "namespaceSourcePolicies": {"team": {"deny": ["198.51.100.0/24"]}},
+        },
     });
     same_again::<CdiConfig>(
         "CDIConfig",

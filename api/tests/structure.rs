@@ -16,19 +16,33 @@ const EXTENSIONS: &str = include_str!("../../docs/api-extensions.md");
 /// What is ours alone. Each begins with a path that `docs/api-extensions.md` names.
 const ADDITIONS: &[&str] = &[
     "CDI spec.config.gantry  object",
+    "CDI spec.config.gantry.namespaceSourcePolicies  object",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}  object",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}.allow  array",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}.allow[]  string format='cidr'",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}.deny  array",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}.denyPrivate  boolean",
+    "CDI spec.config.gantry.namespaceSourcePolicies{}.deny[]  string format='cidr'",
     "CDI spec.config.gantry.sourcePolicy  object",
     "CDI spec.config.gantry.sourcePolicy.allow  array",
-    "CDI spec.config.gantry.sourcePolicy.allow[]  string",
+    "CDI spec.config.gantry.sourcePolicy.allow[]  string format='cidr'",
     "CDI spec.config.gantry.sourcePolicy.deny  array",
     "CDI spec.config.gantry.sourcePolicy.denyPrivate  boolean",
-    "CDI spec.config.gantry.sourcePolicy.deny[]  string",
+    "CDI spec.config.gantry.sourcePolicy.deny[]  string format='cidr'",
     "CDIConfig spec.gantry  object",
+    "CDIConfig spec.gantry.namespaceSourcePolicies  object",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}  object",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}.allow  array",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}.allow[]  string format='cidr'",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}.deny  array",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}.denyPrivate  boolean",
+    "CDIConfig spec.gantry.namespaceSourcePolicies{}.deny[]  string format='cidr'",
     "CDIConfig spec.gantry.sourcePolicy  object",
     "CDIConfig spec.gantry.sourcePolicy.allow  array",
-    "CDIConfig spec.gantry.sourcePolicy.allow[]  string",
+    "CDIConfig spec.gantry.sourcePolicy.allow[]  string format='cidr'",
     "CDIConfig spec.gantry.sourcePolicy.deny  array",
     "CDIConfig spec.gantry.sourcePolicy.denyPrivate  boolean",
-    "CDIConfig spec.gantry.sourcePolicy.deny[]  string",
+    "CDIConfig spec.gantry.sourcePolicy.deny[]  string format='cidr'",
     "DataVolume status.gantry  object",
     "DataVolume status.gantry.attempt  integer format='int64'",
     "DataVolume status.gantry.bytesDone  integer format='int64'",
@@ -157,7 +171,10 @@ fn every_schema_is_structural() {
         assert_ne!(node["type"].is_string(), any_type, "{path}: a type, or a number or text");
         assert_eq!(object.contains_key("anyOf"), any_type, "{path}: anyOf");
         assert!(!(object.contains_key("properties") && object.contains_key("additionalProperties")), "{path}");
-        assert!(["", "int32", "int64", "date-time"].contains(&node["format"].as_str().unwrap_or_default()), "{path}");
+        assert!(
+            ["", "cidr", "int32", "int64", "date-time"].contains(&node["format"].as_str().unwrap_or_default()),
+            "{path}"
+        );
         assert_eq!(object.contains_key("items"), node["type"] == "array", "{path}: items");
         for name in node["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             assert!(node["properties"].get(name).is_some(), "{path}: {name} is required and unknown");

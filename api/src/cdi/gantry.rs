@@ -1,5 +1,7 @@
 //! Our additions to CDI's kinds; each is listed in `docs/api-extensions.md`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,17 @@ pub struct GantryConfig {
     /// Addresses that imports may reach.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_policy: Option<SourcePolicy>,
+    /// Addresses that imports may reach in namespaces that are named here, in place of `sourcePolicy`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub namespace_source_policies: BTreeMap<String, SourcePolicy>,
+}
+
+impl GantryConfig {
+    /// The one policy that is in force in a namespace; none where only what is always closed is closed.
+    #[must_use]
+    pub fn source_policy_in(&self, namespace: &str) -> Option<&SourcePolicy> {
+        self.namespace_source_policies.get(namespace).or(self.source_policy.as_ref())
+    }
 }
 
 /// Addresses that imports may reach, checked after name resolution and on every redirect.
@@ -71,8 +84,27 @@ pub struct SourcePolicy {
     pub deny_private: Option<bool>,
     /// Networks in CIDR notation that are allowed whatever else is said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::crd::networks")]
     pub allow: Vec<String>,
     /// Networks in CIDR notation that are refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::crd::networks")]
     pub deny: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_of_its_own_policy_has_nothing_of_the_installations() {
+        let policy = |deny: &str| SourcePolicy { deny: vec![deny.to_owned()], ..SourcePolicy::default() };
+        let config = GantryConfig {
+            source_policy: Some(SourcePolicy { deny_private: Some(true), ..policy("192.0.2.0/24") }),
+            namespace_source_policies: [("team".to_owned(), policy("198.51.100.0/24"))].into(),
+        };
+        assert_eq!(config.source_policy_in("team"), Some(&policy("198.51.100.0/24")));
+        assert_eq!(config.source_policy_in("other"), config.source_policy.as_ref());
+        assert_eq!(GantryConfig::default().source_policy_in("team"), None);
+    }
 }

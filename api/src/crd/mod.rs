@@ -132,3 +132,9 @@ pub(crate) fn percent_by_class(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": {"type": "string", "pattern": r"^(0(?:\.\d{1,3})?|1)$"}
     })
 }
+
+/// Networks in CIDR notation. The API server knows the format, so a word that is none is refused when it is written, and not
+/// when some importer reads it.
+pub(crate) fn networks(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"type": "string", "format": "cidr"}})
+}

@@ -289,5 +289,7 @@ pub const FINGERPRINT: &str = "gantry.dev/fingerprint";
 pub const LAST_ERROR: &str = "gantry.dev/last-error";
 
 /// The annotations of a DataVolume or PVC that its worker pods get too.
+/// On an importer pod: digest of what it was made from. One that does not run and would be made otherwise by now is made anew.
+pub const MADE_FROM: &str = "gantry.dev/made-from";
 pub const PROPAGATED_TO_PODS: &[&str] =
     &[POD_NETWORKS, POD_DEFAULT_NETWORK, ISTIO_INJECT, LINKERD_INJECT, PRIORITY_CLASS_NAME, SERVICE_ACCOUNT_NAME];

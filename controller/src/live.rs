@@ -17,10 +17,22 @@ use kube::runtime::reflector::Store;
 
 use crate::import;
 
+/// What is said of a disk that is complete.
+pub(crate) const ALL: &str = "100.0%";
+
 const ASK_EVERY: Duration = Duration::from_secs(2);
 const SHOW_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 32;
+
+/// How far an importer is, as CDI writes it; nothing while it does not know how much there is to do. A full 100 is only said of
+/// what is on stable storage and handed over.
+pub(crate) fn percent(worker: &Worker) -> Option<String> {
+    (worker.total > 0).then(|| {
+        let percent = worker.at.min(worker.total) as f64 * 100.0 / worker.total as f64;
+        format!("{:.2}%", percent.min(99.99))
+    })
+}
 
 /// Namespace and name of a pod.
 type Name = (String, String);

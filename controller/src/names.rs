@@ -34,14 +34,17 @@ fn shortened(name: &str) -> String {
     if name.len() <= LONGEST {
         return name.to_owned();
     }
-    // FNV-1a: stable for ever, and nothing depends on its strength but two names of one namespace that differ in their middle only.
-    let digest = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let digest = format!("-{digest:016x}-");
+    // Nothing depends on its strength but two names of one namespace that differ in their middle only.
+    let digest = format!("-{}-", digest(name.as_bytes()));
     let half = (LONGEST - digest.len()) / 2;
     let (begin, end) = (name.floor_char_boundary(half), name.ceil_char_boundary(name.len() - half));
     format!("{}{digest}{}", &name[..begin], &name[end..])
+}
+
+/// FNV-1a in hexadecimal digits: stable for ever. It tells apart what nobody makes look alike on purpose.
+pub(crate) fn digest(of: &[u8]) -> String {
+    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", of.iter().fold(0xcbf2_9ce4_8422_2325_u64, add))
 }
 
 #[cfg(test)]

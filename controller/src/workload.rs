@@ -57,7 +57,7 @@ pub(crate) fn for_claim<'a>(
     let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or_default();
     let proxy = in_force.import_proxy.clone().unwrap_or_default();
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let policy = source_policy(config);
+    let policy = source_policy(config, &claim.namespace().unwrap_or_default());
     Workload {
         resources: in_force.default_pod_resource_requirements.clone(),
         pull_secrets: in_force.image_pull_secrets.clone(),
@@ -78,9 +78,9 @@ pub(crate) fn for_claim<'a>(
 }
 
 /// Which addresses sources may be at, beyond what every importer closes.
-fn source_policy(config: Option<&CdiConfig>) -> SourcePolicy {
-    let ours = config.and_then(|config| config.spec.gantry.clone());
-    ours.and_then(|ours| ours.source_policy).unwrap_or_default()
+fn source_policy(config: Option<&CdiConfig>, namespace: &str) -> SourcePolicy {
+    let ours = config.and_then(|config| config.spec.gantry.as_ref());
+    ours.and_then(|ours| ours.source_policy_in(namespace)).cloned().unwrap_or_default()
 }
 
 fn denied(policy: &SourcePolicy) -> String {

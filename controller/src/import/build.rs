@@ -70,33 +70,58 @@ pub(crate) fn proxy_authorities(original: ConfigMap, claim: &PersistentVolumeCla
 
 /// The pod that fills `claim` as `request` says.
 pub(crate) fn pod(claim: &PersistentVolumeClaim, request: &Request, workload: &Workload, settings: &Settings) -> Pod {
-    let annotations = claim.annotations();
+    let spec = specification(claim, request, workload, settings);
+    let mut annotations = pod_annotations(claim);
+    annotations.insert(annotation::MADE_FROM.into(), made_from(&spec));
     Pod {
         metadata: ObjectMeta {
             name: Some(names::importer(&claim.name_any())),
             namespace: claim.namespace(),
             labels: Some(labels(claim, settings)),
-            annotations: Some(pod_annotations(claim)),
+            annotations: Some(annotations),
             owner_references: claim.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            restart_policy: Some("OnFailure".into()),
-            containers: vec![container(claim, request, workload, settings)],
-            volumes: Some(volumes(claim, request, workload)),
-            security_context: Some(pod_security()),
-            priority_class_name: annotations.get(annotation::PRIORITY_CLASS_NAME).cloned(),
-            service_account_name: annotations.get(annotation::SERVICE_ACCOUNT_NAME).cloned(),
-            node_selector: Some(workload.node_selector.clone()).filter(|selector| !selector.is_empty()),
-            affinity: workload.affinity.clone(),
-            tolerations: Some(workload.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
-            image_pull_secrets: Some(workload.pull_secrets.clone()).filter(|secrets| !secrets.is_empty()),
-            ..PodSpec::default()
-        }),
+        spec: Some(spec),
         status: None,
     }
+}
+
+fn specification(
+    claim: &PersistentVolumeClaim,
+    request: &Request,
+    workload: &Workload,
+    settings: &Settings,
+) -> PodSpec {
+    let annotations = claim.annotations();
+    PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        restart_policy: Some("OnFailure".into()),
+        containers: vec![container(claim, request, workload, settings)],
+        volumes: Some(volumes(claim, request, workload)),
+        security_context: Some(pod_security()),
+        priority_class_name: annotations.get(annotation::PRIORITY_CLASS_NAME).cloned(),
+        service_account_name: annotations.get(annotation::SERVICE_ACCOUNT_NAME).cloned(),
+        node_selector: Some(workload.node_selector.clone()).filter(|selector| !selector.is_empty()),
+        affinity: workload.affinity.clone(),
+        tolerations: Some(workload.tolerations.clone()).filter(|tolerations| !tolerations.is_empty()),
+        image_pull_secrets: Some(workload.pull_secrets.clone()).filter(|secrets| !secrets.is_empty()),
+        ..PodSpec::default()
+    }
+}
+
+/// Digest of a pod as we make it; the one that is stored has what admission added, too.
+fn made_from(spec: &PodSpec) -> String {
+    // Serialising what is made of texts, numbers and maps of them cannot fail.
+    names::digest(&serde_json::to_vec(spec).unwrap_or_default())
+}
+
+/// Whether `pod` would be made otherwise now: a setting, the image or the claim has changed. Nothing is said of a pod that does
+/// not say what it was made from.
+pub(crate) fn is_outdated(pod: &Pod, wanted: &Pod) -> bool {
+    let made_from = |pod: &Pod| pod.annotations().get(annotation::MADE_FROM).cloned();
+    made_from(pod).is_some_and(|made_from_then| Some(made_from_then) != made_from(wanted))
 }
 
 fn labels(claim: &PersistentVolumeClaim, settings: &Settings) -> BTreeMap<String, String> {

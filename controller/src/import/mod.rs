@@ -1,9 +1,9 @@
 //! Fills claims that ask for an import in CDI's annotations, with one importer pod each: prime claims of the populator,
 //! claims of DataVolumes on the direct path, and claims that were annotated by hand.
 
-mod build;
-mod observe;
-mod plan;
+pub(crate) mod build;
+pub(crate) mod observe;
+pub(crate) mod plan;
 mod request;
 mod status;
 

@@ -1,9 +1,9 @@
 //! Fills claims whose `dataSourceRef` is a VolumeImportSource: a prime claim is filled in their place, and its volume handed
 //! over when it is complete (cdi.md §2.7). A consumer never sees half a disk.
 
-mod build;
-mod observe;
-mod plan;
+pub(crate) mod build;
+pub(crate) mod observe;
+pub(crate) mod plan;
 
 use std::sync::Arc;
 
@@ -13,10 +13,12 @@ use reconcile::{Error, Kind};
 use serde_json::json;
 
 use self::observe::Observed;
+pub(crate) use self::observe::is_bare;
 use self::plan::Plan;
 use crate::{Context, quota};
 
-/// The VolumeImportSource that a claim wants to be filled from.
+/// The VolumeImportSource that a claim wants to be filled from, which is in the claim's own namespace: what it names, such as a
+/// Secret, is the namespace's.
 pub(crate) fn source_of(claim: &PersistentVolumeClaim) -> Option<&str> {
     let source = claim.spec.as_ref()?.data_source_ref.as_ref()?;
     let ours = source.api_group.as_deref() == Some("cdi.kubevirt.io") && source.kind == "VolumeImportSource";

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use api::cdi::VolumeImportSource;
+use api::cdi::{DataVolume, VolumeImportSource};
+use contract::pod::Worker;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use crate::{Context, import, names, workload};
 
@@ -25,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) unserved: Option<String>,
     /// Whether the installation wants disks preallocated that do not say.
     pub(crate) preallocation: bool,
+    /// What the importer last said; of a DataVolume's claim it is shown there.
+    pub(crate) worker: Option<Worker>,
 }
 
 pub(super) fn observe(target: Arc<PersistentVolumeClaim>, source: &str, context: &Context) -> Observed {
@@ -42,9 +45,18 @@ pub(super) fn observe(target: Arc<PersistentVolumeClaim>, source: &str, context:
         source: caches.import_sources.get(&ObjectRef::new(source).within(&namespace)),
         class: import::class_of(&target, context),
         preallocation: workload::config(context).preallocation.unwrap_or(false),
+        worker: prime
+            .as_deref()
+            .filter(|_| is_bare(&target))
+            .and_then(|prime| context.live.shown(&namespace, &names::importer(&prime.name_any()))),
         unserved: prime.as_ref().and_then(|prime| caches.warning_of(prime.uid().as_deref())),
         target,
         prime,
         volume,
     }
+}
+
+/// Whether no DataVolume stands for the claim, so that its population is shown on itself.
+pub(crate) fn is_bare(claim: &PersistentVolumeClaim) -> bool {
+    !claim.owner_references().iter().any(|owner| owner.kind == DataVolume::kind(&()))
 }

@@ -33,6 +33,7 @@ pub fn create(volume: &DataVolume, observed: &Observed) -> Vec<Cause> {
     causes.extend(origin(&volume.spec));
     causes.extend(service_account(&volume.spec));
     if !is_filled(volume, observed) {
+        causes.extend(static_volume(volume));
         causes.extend(unserved(&volume.spec));
     }
     causes
@@ -154,6 +155,14 @@ fn reference(reference: &SourceRef) -> Vec<Cause> {
 
 fn service_account(spec: &DataVolumeSpec) -> Option<Cause> {
     foreign_name("spec.serviceAccountName", spec.service_account_name.as_deref()?)
+}
+
+/// A volume that is there with its content would be written over by whoever does not look for it.
+fn static_volume(volume: &DataVolume) -> Option<Cause> {
+    let field = || format!("metadata.annotations[{}]", annotation::CHECK_STATIC_VOLUME);
+    let message = "this release does not look for volumes that are reserved for the claim; name the claim that has the volume in \
+                   cdi.kubevirt.io/storage.prePopulated, or have it adopted with cdi.kubevirt.io/allowClaimAdoption";
+    volume.annotations().contains_key(annotation::CHECK_STATIC_VOLUME).then(|| Cause::invalid(field(), message))
 }
 
 /// That this release has no controller for where the content comes from.

@@ -399,3 +399,13 @@ fn assert_refused(spec: &str, message: &str) {
     let told = messages(&volume(spec), &Observed::default());
     assert!(told.iter().any(|told| told.contains(message)), "{spec}: {told:?} has no {message:?}");
 }
+
+#[test]
+fn a_volume_that_is_reserved_is_not_passed_over_in_silence() {
+    let spec = with_pvc("source: {blank: {}}");
+    let mut volume = annotated(&spec, annotation::CHECK_STATIC_VOLUME, "");
+    let said = messages(&volume, &Observed::default());
+    assert!(said.len() == 1 && said[0].contains("storage.checkStaticVolume"), "{said:?}");
+    volume.annotations_mut().insert(annotation::PRE_POPULATED.to_owned(), "dv".to_owned());
+    assert_eq!(messages(&volume, &Observed::default()), [""; 0], "nothing is looked for then");
+}

@@ -17,8 +17,8 @@ use kube::ResourceExt;
 use super::observe::Observed;
 use super::plan::{is_adopted, is_filled, is_ours, is_prepopulated};
 use crate::event::Event;
-use crate::import;
 use crate::trouble::Trouble;
+use crate::{import, live};
 
 /// Why nothing could be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,6 @@ pub(crate) struct Hindrance {
 }
 
 const NOT_KNOWN: &str = "N/A";
-const ALL: &str = "100.0%";
 /// A claim that is pending for longer has a trouble.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What nothing tells us of is looked at again this much later.
@@ -114,18 +113,14 @@ fn is_waiting(claim: &PersistentVolumeClaim, observed: &Observed) -> bool {
         && !has(annotation::BIND_IMMEDIATE)
 }
 
-/// A full 100 is only said of what is on stable storage and handed over.
 fn progress(phase: Phase, worker: Option<&Worker>, before: &DataVolumeStatus) -> String {
     if phase == Phase::Succeeded {
-        return ALL.to_owned();
+        return live::ALL.to_owned();
     }
-    match worker {
-        Some(worker) if worker.total > 0 => {
-            let percent = worker.at.min(worker.total) as f64 * 100.0 / worker.total as f64;
-            format!("{:.2}%", percent.min(99.99))
-        }
-        _ if phase == Phase::ImportInProgress => before.progress.clone().unwrap_or_else(|| NOT_KNOWN.to_owned()),
-        _ => NOT_KNOWN.to_owned(),
+    match worker.and_then(live::percent) {
+        Some(percent) => percent,
+        None if phase == Phase::ImportInProgress => before.progress.clone().unwrap_or_else(|| NOT_KNOWN.to_owned()),
+        None => NOT_KNOWN.to_owned(),
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!              claim can be bound            pod ends with 0
 //!   (nothing) --------------------> pod ------------------------> Succeeded -> pod goes
-//!                                  ^   | killed for its memory, evicted, drained
+//!                                  ^   | killed for its memory, evicted, drained; or it has failed or cannot run, and
+//!                                  |   | would be made otherwise by now
 //!                                  +---+ a successor goes on where the volume is complete
 //! ```
 
@@ -17,7 +18,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::build;
-use super::observe::Observed;
+use super::observe::{Observed, is_running};
 use super::request::{Request, Source};
 use super::status::{self, Annotations, End};
 use crate::caches::has_ended;
@@ -68,6 +69,7 @@ fn decide(observed: &Observed, settings: &Settings) -> Plan {
         return if is_bound(observed) { finished(&Termination::default(), &request) } else { Plan::default() };
     }
     match &observed.pod {
+        Some(pod) if is_outdated(pod, observed, &request, settings) => replaced(pod),
         Some(pod) => follow(pod, observed, &request),
         None if !may_start(observed) => Plan::default(),
         None if !observed.users.is_empty() => in_use(observed),
@@ -110,6 +112,19 @@ fn may_start(observed: &Observed) -> bool {
 fn start(observed: &Observed, request: &Request, settings: &Settings) -> Plan {
     let pod = build::pod(&observed.claim, request, &observed.workload, settings);
     Plan { create: Some(Box::new(pod)), ..Plan::default() }
+}
+
+/// Whether a pod that does not run would be made otherwise now. A setting that made it fail would make it fail for ever: the
+/// kubelet starts it again as it was made.
+fn is_outdated(pod: &Pod, observed: &Observed, request: &Request, settings: &Settings) -> bool {
+    let is_over = matches!(status::ended(pod), Some(End::Complete(_) | End::Fatal(..)));
+    let wanted = || build::pod(&observed.claim, request, &observed.workload, settings);
+    !is_over && !is_running(pod) && build::is_outdated(pod, &wanted())
+}
+
+/// What the pod came to stays told until its successor has something to say.
+fn replaced(pod: &Pod) -> Plan {
+    Plan { delete: pod.metadata.deletion_timestamp.is_none(), ..Plan::default() }
 }
 
 fn follow(pod: &Pod, observed: &Observed, request: &Request) -> Plan {

@@ -221,3 +221,48 @@ fn a_claim_that_is_deleted_loses_its_pod() {
     seen.claim = Arc::new(claim);
     assert_eq!(decided(&seen), Plan { delete: true, ..Plan::default() });
 }
+
+#[test]
+fn a_pod_that_does_not_run_is_made_anew_when_it_would_be_made_otherwise() {
+    let made_from = |workload: &Workload| {
+        let mut seen = observed(http("Bound", &[]), None);
+        seen.workload = workload.clone();
+        decided(&seen).create.unwrap().annotations()[annotation::MADE_FROM].clone()
+    };
+    let before = Workload { overhead: "0.06".into(), verbosity: 1, ..Workload::default() };
+    let now = Workload { denied: "private".into(), ..before.clone() };
+    let (old, new) = (made_from(&before), made_from(&now));
+    assert_ne!(old, new);
+    let failed = sample::container(
+        "Running",
+        3,
+        &json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        &sample::ended(1, "Error", ""),
+    );
+    let no_image = sample::container("Pending", 0, &json!({"waiting": {"reason": "ErrImagePull"}}), &Value::Null);
+    let running = sample::container("Running", 0, &json!({"running": {}}), &Value::Null);
+    let done = sample::container("Succeeded", 0, &sample::ended(0, "Completed", "{}"), &Value::Null);
+    for (status, made_from, anew) in [
+        (&failed, Some(&old), true),
+        (&no_image, Some(&old), true),
+        (&failed, Some(&new), false),
+        (&running, Some(&old), false),
+        (&done, Some(&old), false),
+        (&failed, None, false),
+    ] {
+        let mut seen = observed(http("Bound", &[]), Some(status));
+        seen.workload = now.clone();
+        let mut pod = (**seen.pod.as_ref().unwrap()).clone();
+        pod.metadata.annotations = made_from.map(|digest| [(annotation::MADE_FROM.to_owned(), digest.clone())].into());
+        seen.pod = Some(Arc::new(pod.clone()));
+        let plan = decided(&seen);
+        assert_eq!(plan.delete, anew, "{status} {made_from:?}");
+        assert_eq!(plan == Plan { delete: true, ..Plan::default() }, anew, "what is told stays told");
+        if anew {
+            pod.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+            seen.pod = Some(Arc::new(pod));
+            assert_eq!(decided(&seen), Plan::default(), "it is not told as evicted while it goes");
+        }
+    }
+}

@@ -19,9 +19,10 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::build;
-use super::observe::Observed;
+use super::observe::{Observed, is_bare};
 use crate::event::Event;
 use crate::import::{self, Annotations};
+use crate::live;
 use crate::settings::Settings;
 use crate::trouble::Trouble;
 
@@ -49,6 +50,7 @@ const SHOWN: &[&str] = &[
     annotation::POD_RESTARTS,
     annotation::POD_SCHEDULABLE,
     annotation::PREALLOCATION_APPLIED,
+    annotation::PREALLOCATION_REQUESTED,
     annotation::RUNNING_CONDITION,
     annotation::RUNNING_CONDITION_MESSAGE,
     annotation::RUNNING_CONDITION_REASON,
@@ -62,6 +64,9 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
     if target.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
+    if is_from_elsewhere(target) {
+        return elsewhere(target);
+    }
     match &observed.prime {
         Some(prime) if is_bound(target) => clean_up(observed, prime),
         Some(prime) => follow(observed, prime),
@@ -72,6 +77,27 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
 
 fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+/// Whether the claim names a source of another namespace.
+fn is_from_elsewhere(claim: &PersistentVolumeClaim) -> bool {
+    let source = claim.spec.as_ref().and_then(|spec| spec.data_source_ref.as_ref());
+    source.is_some_and(|source| source.namespace.is_some() && source.namespace != claim.metadata.namespace)
+}
+
+/// A source says which Secrets are read: nobody may use those of another namespace.
+fn elsewhere(target: &PersistentVolumeClaim) -> Plan {
+    let what = "an import is filled from a VolumeImportSource of the claim's own namespace";
+    let failure = Failure::new(Code::ClaimNotValid, what).at("spec.dataSourceRef.namespace");
+    let trouble = Trouble::of(&failure, false).to_json();
+    if target.annotations().get(annotation::LAST_ERROR) == Some(&trouble) {
+        return Plan::default();
+    }
+    Plan {
+        annotations: [(annotation::LAST_ERROR.to_owned(), Some(trouble))].into(),
+        events: vec![Event::warning("ErrClaimNotValid", &failure.to_string())],
+        ..Plan::default()
+    }
 }
 
 fn may_begin(observed: &Observed) -> bool {
@@ -102,7 +128,10 @@ fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     let done = prime.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
     if let Some(volume) = observed.volume.as_deref().filter(|_| done && is_bound(prime)) {
         match hand_over(volume, prime, &observed.target) {
-            Ok(change) => plan.hand_over = change,
+            Ok(change) => {
+                plan.events.extend(change.as_ref().filter(|_| is_retained(observed)).map(|_| retained(prime)));
+                plan.hand_over = change;
+            }
             Err(why) => plan.events.push(Event::warning("ErrIncompatiblePVC", &why)),
         }
     }
@@ -133,11 +162,13 @@ fn shown(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     let changed = |key: &&str| before.get(*key) != now.get(*key);
     let annotations = SHOWN.iter().copied().filter(changed).map(|key| (key.to_owned(), now.get(key).cloned()));
     let labels = prime.labels().iter().filter(|(key, _)| is_from_image(key, observed));
+    let progress = progress(observed, prime).map(|said| (annotation::POPULATOR_PROGRESS.to_owned(), Some(said)));
     let failed = |plan: &Annotations| plan.get(annotation::LAST_ERROR).is_some_and(Option::is_some);
     let mut annotations: Annotations = annotations.collect();
     if !annotations.is_empty() && !before.contains_key(annotation::POPULATOR_PVC_PRIME) {
         annotations.insert(annotation::POPULATOR_PVC_PRIME.into(), Some(prime.name_any()));
     }
+    annotations.extend(progress.filter(|(key, said)| before.get(key) != said.as_ref()));
     let mut events = Vec::new();
     if failed(&annotations) {
         let said = now.get(annotation::RUNNING_CONDITION_MESSAGE).cloned().unwrap_or_default();
@@ -151,6 +182,15 @@ fn shown(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
         events,
         ..Plan::default()
     }
+}
+
+/// How far the population of a claim is that no DataVolume stands for; nothing if nothing is known.
+fn progress(observed: &Observed, prime: &PersistentVolumeClaim) -> Option<String> {
+    if !is_bare(&observed.target) {
+        return None;
+    }
+    let done = prime.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
+    if done { Some(live::ALL.to_owned()) } else { observed.worker.as_ref().and_then(live::percent) }
 }
 
 /// Labels that an image brought to the prime claim and the target does not have.
@@ -207,13 +247,21 @@ fn fits(volume: &PersistentVolume, target: &PersistentVolumeClaim) -> bool {
         && capacity.zip(wanted).is_some_and(|(capacity, wanted)| capacity >= wanted)
 }
 
+/// Whether prime claim and importer pod are to stay, so that one can look at them.
+fn is_retained(observed: &Observed) -> bool {
+    observed.target.annotations().get(annotation::RETAIN_AFTER_COMPLETION).is_some_and(|value| value == "true")
+}
+
+fn retained(prime: &PersistentVolumeClaim) -> Event {
+    Event::normal("RetainedPVCPrime", &format!("PVC Prime {} is kept for debugging", prime.name_any()))
+}
+
 fn clean_up(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     let holder = observed.volume.as_ref().and_then(|volume| volume.spec.as_ref()?.claim_ref.as_ref()?.uid.clone());
     if holder != observed.target.uid() || prime.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    let retained = observed.target.annotations().get(annotation::RETAIN_AFTER_COMPLETION);
-    if retained.is_some_and(|value| value == "true") {
+    if is_retained(observed) {
         return Plan::default();
     }
     // What it came to is shown before it goes.

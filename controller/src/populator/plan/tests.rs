@@ -22,6 +22,7 @@ fn observed(phase: &str, binding: &str, annotations: &[(&str, &str)]) -> Observe
         volume: None,
         unserved: None,
         preallocation: false,
+        worker: None,
     }
 }
 
@@ -156,4 +157,65 @@ fn the_prime_claim_goes_when_the_target_is_seen_to_have_the_volume() {
         seen.volume = Some(Arc::new(sample::volume_of(holder)));
         assert_eq!(decided(&seen).delete_prime, goes, "{holder} {annotations:?}");
     }
+}
+
+#[test]
+fn how_far_it_is_is_shown_on_a_claim_that_no_data_volume_stands_for() {
+    let worker = |at: u64| contract::pod::Worker {
+        schema: contract::SCHEMA.into(),
+        step: "writing".into(),
+        attempt: 1,
+        at,
+        total: 200,
+        fetched: 0,
+        written: 0,
+        rate: 0.0,
+        eta: None,
+        last_error: None,
+    };
+    let told = |seen: &Observed| decided(seen).annotations.get(annotation::POPULATOR_PROGRESS).cloned().flatten();
+    let mut seen = with_prime("Bound", &[(annotation::POD_PHASE, "Running")]);
+    assert_eq!(told(&seen), None, "nothing is known");
+    seen.worker = Some(worker(25));
+    assert_eq!(told(&seen).as_deref(), Some("12.50%"));
+    seen.worker = Some(worker(200));
+    assert_eq!(told(&seen).as_deref(), Some("99.99%"), "all is only said of what is handed over");
+    let mut done = with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]);
+    assert_eq!(told(&done).as_deref(), Some("100.0%"));
+    let mut target = (*done.target).clone();
+    target.metadata.owner_references = Some(vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+        kind: "DataVolume".into(),
+        ..Default::default()
+    }]);
+    done.target = Arc::new(target);
+    assert_eq!(told(&done), None, "the DataVolume shows it");
+}
+
+#[test]
+fn a_prime_claim_that_is_to_stay_is_told_when_its_volume_goes() {
+    let mut seen = with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]);
+    let told = |seen: &Observed| decided(seen).events.iter().any(|event| event.reason == "RetainedPVCPrime");
+    assert!(!told(&seen));
+    seen.target = Arc::new(sample::claim("disk", "Pending", &[(annotation::RETAIN_AFTER_COMPLETION, "true")]));
+    assert!(told(&seen));
+}
+
+#[test]
+fn a_source_of_another_namespace_is_refused_and_told_once() {
+    let mut seen = observed("Pending", "Immediate", &[]);
+    let mut target = (*seen.target).clone();
+    let source =
+        k8s_openapi::api::core::v1::TypedObjectReference { namespace: Some("another".into()), ..Default::default() };
+    target.spec.as_mut().unwrap().data_source_ref = Some(source);
+    seen.target = Arc::new(target.clone());
+    let plan = decided(&seen);
+    assert_eq!((plan.create, plan.events[0].reason.as_str()), (None, "ErrClaimNotValid"));
+    let said = plan.annotations[annotation::LAST_ERROR].clone().unwrap();
+    assert!(said.contains("claim-not-valid"));
+    target.metadata.annotations = Some([(annotation::LAST_ERROR.to_owned(), said)].into());
+    seen.target = Arc::new(target.clone());
+    assert_eq!(decided(&seen), Plan::default());
+    target.spec.as_mut().unwrap().data_source_ref.as_mut().unwrap().namespace = Some("home".into());
+    seen.target = Arc::new(target);
+    assert!(decided(&seen).create.is_some(), "its own namespace may be named");
 }

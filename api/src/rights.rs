@@ -131,6 +131,9 @@ const CONTROLLER_RIGHTS: &[Right] = &[
     cluster("config.openshift.io", &["proxies"], CACHE),
     // A rule for create cannot name objects: the API server decides before it knows the name.
     cluster("apiextensions.k8s.io", &["customresourcedefinitions"], &["create"]),
+    // Who may read the metrics.
+    cluster("authentication.k8s.io", &["tokenreviews"], &["create"]),
+    cluster("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
     cluster("apiextensions.k8s.io", &["customresourcedefinitions"], &["patch"]).named(CRD_NAMES),
     cluster("admissionregistration.k8s.io", &["validatingwebhookconfigurations"], KEEP_WEBHOOK)
         .named(VALIDATING_WEBHOOKS),
@@ -183,6 +186,11 @@ pub const USER_ROLES: &[UserRole] = &[
         added_to: &["view"],
         groups: &[],
         rights: &[
+/// The role for whoever scrapes the controller's metrics, by CDI's name: it allows to get [`METRICS_PAGE`], and nothing else.
+pub const METRICS_READER: &str = "cdi-metrics-reader";
+/// The page of the controller's metrics.
+pub const METRICS_PAGE: &str = "/metrics";
+
             cluster(CDI, NAMESPACED_KINDS, READ),
             cluster(CDI, &["cdiconfigs", "storageprofiles", "objecttransfers"], READ),
             cluster(FORKLIFT, FORKLIFT_KINDS, READ),

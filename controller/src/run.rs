@@ -39,8 +39,8 @@ pub enum Error {
     #[error("the lease {LEASE} was lost; another replica works on")]
     LeaseLost,
     /// The pages cannot be served.
-    #[error("could not serve the metrics: {0}")]
-    Serve(std::io::Error),
+    #[error("the pages of health and metrics: {0}")]
+    Serve(reconcile::Unserved),
     /// The CRDs are not taken.
     #[error("could not install the custom resource definitions: {0}")]
     Definitions(kube::Error),
@@ -83,6 +83,10 @@ async fn work(settings: Settings) -> Result<(), Error> {
         classes: caches.classes.clone(),
         drivers: caches.drivers.clone(),
     }));
+    registry.register_collector(Box::new(datavolume::Pending {
+        data_volumes: caches.data_volumes.clone(),
+        classes: caches.classes.clone(),
+    }));
     let pages = Pages::new(registry);
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(settings.identity.clone()) };
     let context = Arc::new(Context {
@@ -93,7 +97,7 @@ async fn work(settings: Settings) -> Result<(), Error> {
         live: Live::default(),
         settings,
     });
-    let serving = reconcile::serve(context.settings.metrics_address, pages.clone());
+    let serving = reconcile::serve_pages(context.settings.metrics_address, pages.clone(), client.clone());
     let leading = async {
         tokio::select! {
             prepared = prepare(&client, &context, &feeds, &pages) => prepared?,

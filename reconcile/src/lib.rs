@@ -1,23 +1,29 @@
 //! What every controller shares: watches that fill caches and queues, the driver of a queue, leadership, the page of metrics.
 //!
 //! ```text
-//! API server -> Watch<K> -> Store<K>            what a reconcile reads; no list, no get
+//! API server -> Watch<K> -> Store<K>, Index<K>  what a reconcile reads; no list, no get, no search among all objects
 //!                       \-> Queue<T> -> drive   which object has to be looked at again
 //! ```
 //!
 //! One watch per kind serves all controllers. A [`Queue`] drops duplicates and never runs one object twice at a time
 //! (`kube::runtime::applier`); failures come back with a growing delay.
 
+mod access;
 mod drive;
+mod https;
+mod index;
 mod lease;
 mod log;
 mod metrics;
 mod watch;
 mod write;
 
-pub use drive::{Handle, Queue, drive};
+pub use drive::drive;
+pub use https::serve;
+pub use index::Index;
 pub use lease::Candidate;
 pub use log::{LogFormat, log};
-pub use metrics::{Metrics, Pages, serve};
+pub use metrics::{Metrics, Pages, Unserved, serve_pages};
+pub use queue::{Handle, Queue};
 pub use watch::Watch;
 pub use write::{Error, Kind, Writer};

@@ -14,7 +14,15 @@ pub(crate) fn objects() -> Vec<Value> {
         ACCOUNTS.iter().map(|account| object("v1", "ServiceAccount", account.name, true)).collect();
     all.extend(ACCOUNTS.iter().flat_map(of_account));
     all.extend(USER_ROLES.iter().flat_map(of_users));
+    all.push(metrics_reader());
     all
+}
+
+/// What Prometheus is bound to.
+fn metrics_reader() -> Value {
+    let mut reader = role("ClusterRole", rights::METRICS_READER, &[]);
+    reader["rules"] = json!([{"nonResourceURLs": [rights::METRICS_PAGE], "verbs": ["get"]}]);
+    reader
 }
 
 fn of_account(account: &Account) -> [Value; 4] {

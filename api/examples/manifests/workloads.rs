@@ -19,8 +19,6 @@ struct Program {
     account: &'static str,
     /// Name of its port.
     port: &'static str,
-    /// How its probes are asked.
-    scheme: &'static str,
     environment: Value,
     /// Secret with its certificate, which the controller makes; the pod waits for it.
     certificate: Option<&'static str>,
@@ -45,7 +43,6 @@ pub(crate) fn objects() -> Vec<Value> {
         binary: "cdi-controller",
         account: api::rights::CONTROLLER.name,
         port: "metrics",
-        scheme: "HTTP",
         environment: json!([
             {"name": "IMPORTER_IMAGE", "value": IMAGE},
             {"name": "IMPORTER_COMMAND", "value": "/usr/bin/cdi-importer"},
@@ -61,7 +58,6 @@ pub(crate) fn objects() -> Vec<Value> {
         binary: "cdi-apiserver",
         account: api::rights::APISERVER.name,
         port: "https",
-        scheme: "HTTPS",
         environment: json!([{"name": "LISTEN", "value": format!("0.0.0.0:{PORT}")}]),
         certificate: Some("cdi-apiserver-server-cert"),
     };
@@ -174,7 +170,7 @@ fn container(program: &Program) -> Value {
 
 fn probe(program: &Program, path: &str, period: u16) -> Value {
     json!({
-        "httpGet": {"path": path, "port": program.port, "scheme": program.scheme},
+        "httpGet": {"path": path, "port": program.port, "scheme": "HTTPS"},
         "periodSeconds": period,
         "timeoutSeconds": 5,
     })

@@ -1,7 +1,7 @@
 //! The server: HTTPS in, rules, HTTPS out.
 //!
 //! ```text
-//! listen.rs       accept -> TLS (certificate.rs) -> HTTP/1.1
+//! reconcile       accept -> TLS (certificate.rs) -> HTTP/1.1
 //! router.rs       path -> webhook, health, metrics
 //! review.rs       AdmissionReview <-> request and verdict
 //! webhook.rs      which rule, after which reading (facts.rs; cluster.rs reads a real cluster)
@@ -10,7 +10,6 @@
 mod certificate;
 mod cluster;
 mod facts;
-mod listen;
 mod metrics;
 mod review;
 mod router;
@@ -21,6 +20,6 @@ mod webhook;
 pub use certificate::Certificate;
 pub use cluster::Cluster;
 pub use facts::{Facts, Objects, Storage, Unread};
-pub use listen::serve;
+pub use reconcile::serve;
 pub use router::{App, router};
 pub use webhook::Webhook;

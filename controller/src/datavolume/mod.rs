@@ -1,8 +1,9 @@
 //! DataVolumes: a claim for each, filled from its source, and what it has come to in its status.
 
-mod build;
-mod observe;
-mod plan;
+pub(crate) mod build;
+mod metrics;
+pub(crate) mod observe;
+pub(crate) mod plan;
 mod status;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use reconcile::{Error, Kind};
 
+pub(crate) use self::metrics::Pending;
 use self::observe::Observed;
 use self::plan::{Finish, Plan};
 use self::status::Hindrance;

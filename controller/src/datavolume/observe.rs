@@ -63,7 +63,8 @@ pub(super) fn observe(data_volume: Arc<DataVolume>, context: &Context) -> Observ
     }
 }
 
-fn class_named(data_volume: &DataVolume) -> Option<&str> {
+/// The class that a DataVolume names.
+pub(super) fn class_named(data_volume: &DataVolume) -> Option<&str> {
     let of_pvc = data_volume.spec.pvc.as_ref().and_then(|claim| claim.storage_class_name.as_deref());
     of_pvc.or_else(|| data_volume.spec.storage.as_ref()?.storage_class_name.as_deref())
 }

@@ -1,4 +1,4 @@
-//! Connections: TLS 1.2 or later, then HTTP/1.1.
+//! Serving over TLS 1.2 or later: connections, then HTTP/1.1.
 
 use std::io;
 use std::pin::pin;

@@ -39,19 +39,26 @@ pub(crate) fn show_and_run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The profile of a day's work and of tests.
+pub(crate) const DEV: &str = "dev";
+
 /// Builds the `gantry` command in `profile` and returns its path.
 ///
 /// # Errors
 /// When the build fails.
 pub(crate) fn build_gantry(profile: &str) -> Result<PathBuf> {
     show_and_run(&mut command(&["build", "--package", "gantry", "--profile", profile]))?;
-    // Cargo's one exception: the products of profile dev are in debug.
-    let folder = if profile == "dev" { "debug" } else { profile };
-    let binary = target().join(folder).join("gantry");
+    let binary = target().join(folder_of(profile)).join("gantry");
     if !binary.is_file() {
         bail!("the build left no {}", binary.display());
     }
     Ok(binary)
+}
+
+/// The folder of what is built in `profile`, below that of all products.
+pub(crate) fn folder_of(profile: &str) -> &str {
+    // Cargo's one exception.
+    if profile == DEV { "debug" } else { profile }
 }
 
 /// `cargo metadata` with the given further arguments.

@@ -6,8 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread::{self, available_parallelism};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fixtures::command::output;
 use serde_json::Value;
 
@@ -37,9 +39,20 @@ pub(crate) fn run(seconds: u64) -> Result<()> {
         bail!("{} has no targets", folder.display());
     }
     let programs = build(&folder)?;
-    for name in &targets {
-        fuzz_one(name, &programs.join(name), seconds)?;
-    }
+    let waiting = Mutex::new(targets.iter());
+    // A target uses one processor.
+    let next = || waiting.lock().ok()?.next();
+    let in_turn = || -> Result<()> {
+        while let Some(name) = next() {
+            fuzz_one(name, &programs.join(name), seconds)?;
+        }
+        Ok(())
+    };
+    let processors = available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(in_turn)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a fuzzing thread panicked"))?)
+    })?;
     eprintln!("fuzz: {} targets, {seconds} s each, no failure", targets.len());
     Ok(())
 }

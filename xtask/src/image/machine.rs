@@ -11,7 +11,7 @@ use fixtures::command::{output, run};
 use fixtures::kubernetes::Binaries;
 use fixtures::packages::{self, Package};
 
-use crate::cargo::{command, root, show_and_run, target};
+use crate::cargo::{DEV, command, folder_of, root, show_and_run, target};
 use crate::platforms::ensure_target;
 
 /// The crates whose programs are in images.
@@ -65,14 +65,17 @@ pub(crate) fn build(machine: Machine, profile: &str) -> Result<Binaries> {
     ensure_target(machine.target)?;
     let mut build = command(&["build", "--locked", "--bins", "--profile", profile, "--target", machine.target]);
     build.args(PACKAGES.iter().flat_map(|name| ["--package", name]));
-    build.env("RUSTFLAGS", without_paths()?).envs(machine.tools.iter().copied());
+    build.envs(machine.tools.iter().copied());
+    if profile != DEV {
+        build.env("RUSTFLAGS", without_paths()?);
+    }
     let target_name = machine.target.replace('-', "_");
     build.env(format!("CC_{target_name}"), machine.compiler);
     if !machine.tools.is_empty() {
         build.env(format!("CFLAGS_{target_name}"), machine.headers()?);
     }
     show_and_run(&mut build)?;
-    let folder = target().join(machine.target).join(profile);
+    let folder = target().join(machine.target).join(folder_of(profile));
     Ok(Binaries { folder, strip: machine.strip, architecture: machine.architecture })
 }
 

@@ -1,11 +1,15 @@
-//! The caches that reconciles read. Nothing is listed or asked for in a reconcile.
+//! The caches that reconciles read. Nothing is listed or asked for in a reconcile, and where there may be many objects nothing
+//! is searched for either: an index leads to them.
 
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{
+    Event, ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Pod,
+};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::ResourceExt;
-use kube::api::DynamicObject;
-use kube::runtime::reflector::Store;
+use kube::api::{DynamicObject, ObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store};
+use reconcile::Index;
 
 /// One cache for each kind.
 #[derive(Clone)]
@@ -22,24 +26,41 @@ pub(crate) struct Caches {
     pub(crate) import_sources: Store<VolumeImportSource>,
     /// Volumes that a kubelet could not give to a pod, and claims that could not be served.
     pub(crate) warnings: [Store<Event>; 2],
+    pub(crate) indexes: Indexes,
     /// Absent where the cluster has no snapshots.
     pub(crate) snapshot_classes: Option<Store<DynamicObject>>,
+}
+
+/// What leads from one object to others that name it.
+#[derive(Clone)]
+pub(crate) struct Indexes {
+    /// Pods that have not ended, by the claims that they use.
+    pub(crate) users: Index<Pod, ObjectRef<PersistentVolumeClaim>>,
+    /// Importer pods that run.
+    pub(crate) importers: Index<Pod, ()>,
+    /// Volumes by their class.
+    pub(crate) volumes: Index<PersistentVolume, String>,
+    /// Claims by what they are filled from.
+    pub(crate) filled: Index<PersistentVolumeClaim, ObjectRef<VolumeImportSource>>,
+    /// Claims that wait to be filled, by their class.
+    pub(crate) unfilled: Index<PersistentVolumeClaim, String>,
+    /// DataVolumes that a class or a profile may help on.
+    pub(crate) waiting: Index<DataVolume, ()>,
+    /// The warnings by the uid of what they are about.
+    pub(crate) warnings: [Index<Event, String>; 2],
 }
 
 impl Caches {
     /// The last warning about the object with this uid.
     pub(crate) fn warning_of(&self, uid: Option<&str>) -> Option<String> {
-        let about = |event: &Event| event.involved_object.uid.as_deref() == uid;
-        let all = self.warnings.iter().flat_map(Store::state).filter(|event| about(event));
-        all.max_by_key(|event| event.metadata.creation_timestamp.clone()).and_then(|event| event.message.clone())
+        let uid = uid?;
+        let about = self.indexes.warnings.iter().flat_map(|warnings| warnings.get(uid));
+        about.max_by_key(|event| event.metadata.creation_timestamp.clone()).and_then(|event| event.message.clone())
     }
 
     /// Names of the pods that use a claim and have not ended.
     pub(crate) fn users_of(&self, claim: &PersistentVolumeClaim) -> Vec<String> {
-        let name = claim.name_any();
-        let uses =
-            |pod: &Pod| pod.metadata.namespace == claim.metadata.namespace && claims_of(pod).any(|used| used.0 == name);
-        self.pods.state().iter().filter(|pod| !has_ended(pod) && uses(pod)).map(|pod| pod.name_any()).collect()
+        self.indexes.users.get(&ObjectRef::from_obj(claim)).iter().map(|pod| pod.name_any()).collect()
     }
 }
 
@@ -56,6 +77,13 @@ pub(crate) fn claims_of(pod: &Pod) -> impl Iterator<Item = (&str, bool)> {
         let claim = volume.persistent_volume_claim.as_ref()?;
         Some((claim.claim_name.as_str(), claim.read_only == Some(true)))
     })
+}
+
+/// The claims that a pod uses, until it has ended.
+pub(crate) fn claims_in_use(pod: &Pod) -> Vec<ObjectRef<PersistentVolumeClaim>> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let claims = claims_of(pod).filter(|_| !has_ended(pod));
+    claims.map(|(name, _)| ObjectRef::new(name).within(&namespace)).collect()
 }
 
 /// Drops what no reconcile reads: a cluster has more pods than anything else.
@@ -80,4 +108,42 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
             status.conditions = None;
         }
     }
+}
+
+/// Drops where a volume lies, which is its driver's affair.
+pub(crate) fn trim_volume(volume: &mut PersistentVolume) {
+    let Some(spec) = volume.spec.take() else { return };
+    volume.metadata.annotations = None;
+    volume.status = None;
+    volume.spec = Some(PersistentVolumeSpec {
+        access_modes: spec.access_modes,
+        capacity: spec.capacity,
+        claim_ref: spec.claim_ref,
+        storage_class_name: spec.storage_class_name,
+        volume_mode: spec.volume_mode,
+        ..PersistentVolumeSpec::default()
+    });
+}
+
+/// Drops all but what is said of which object, and when.
+pub(crate) fn trim_event(event: &mut Event) {
+    let about = std::mem::take(&mut event.involved_object);
+    let metadata = std::mem::take(&mut event.metadata);
+    *event = Event {
+        involved_object: ObjectReference {
+            name: about.name,
+            namespace: about.namespace,
+            uid: about.uid,
+            ..Default::default()
+        },
+        message: event.message.take(),
+        metadata: ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            creation_timestamp: metadata.creation_timestamp,
+            ..ObjectMeta::default()
+        },
+        ..Event::default()
+    };
 }

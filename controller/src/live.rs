@@ -13,7 +13,7 @@ use contract::pod::{METRICS_PORT, WORKER, Worker};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
+use reconcile::Index;
 
 use crate::import;
 
@@ -72,7 +72,7 @@ impl Live {
     ///
     /// # Errors
     /// When no client can be made.
-    pub(crate) async fn run(self, pods: Store<Pod>, wake: impl Fn(&Pod)) -> Result<(), reqwest::Error> {
+    pub(crate) async fn run(self, importers: Index<Pod, ()>, wake: impl Fn(&Pod)) -> Result<(), reqwest::Error> {
         // The importer makes its certificate for the occasion. What is asked for is no secret, and what is answered decides
         // nothing but what is shown.
         let client = reqwest::Client::builder()
@@ -82,7 +82,7 @@ impl Live {
             .timeout(PATIENCE)
             .build()?;
         loop {
-            let running: Vec<Arc<Pod>> = pods.state().into_iter().filter(|pod| is_running_importer(pod)).collect();
+            let running = importers.get(&());
             self.keep(&running);
             let asked = futures::stream::iter(&running).map(|pod| ask(&client, pod)).buffer_unordered(AT_ONCE);
             let mut asked = std::pin::pin!(asked);
@@ -102,7 +102,8 @@ fn name(pod: &Pod) -> Name {
     (pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
-fn is_running_importer(pod: &Pod) -> bool {
+/// Whether it is an importer pod whose container runs.
+pub(crate) fn is_running_importer(pod: &Pod) -> bool {
     let importer = pod.labels().get(api::label::COMPONENT).is_some_and(|name| name == api::label::COMPONENT_IMPORTER);
     importer && import::is_running(pod)
 }

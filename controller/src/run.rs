@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::cdi::DataVolume;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::live::Live;
 use crate::settings::Settings;
-use crate::watches::{Queues, Watches, filled, shown_on, watch_snapshot_classes};
+use crate::watches::{Queues, Watches, filled, shown_on, shown_on_claim, watch_snapshot_classes};
 use crate::{Context, MANAGER, cdiconfig, certificates, consumer, crds, datavolume, import, populator, storageprofile};
 
 /// Name of the Lease, CDI's own, so that a CDI that still runs and Gantry do not both work.
@@ -149,7 +149,7 @@ impl Leader {
         let caches = &self.context.caches;
         let claims = &caches.claims;
         let configure = move |config, context| cdiconfig::reconcile(config, context, Arc::clone(&feeds));
-        let shown = queues.data_volumes.handle();
+        let shown = (queues.data_volumes.handle(), queues.populations.handle());
         tokio::join!(
             self.ask_importers(shown),
             self.drive("datavolume", queues.data_volumes, &caches.data_volumes, datavolume::reconcile),
@@ -178,12 +178,13 @@ impl Leader {
     }
 
     /// Asks running importers what they have to say, and has it shown.
-    async fn ask_importers(&self, data_volumes: Handle<DataVolume>) {
+    async fn ask_importers(&self, (data_volumes, targets): (Handle<DataVolume>, Handle<PersistentVolumeClaim>)) {
         let caches = &self.context.caches;
         let wake = |pod: &Pod| {
             shown_on(pod, &caches.claims).into_iter().for_each(|data_volume| data_volumes.wake(data_volume));
+            shown_on_claim(pod, &caches.claims).into_iter().for_each(|claim| targets.wake(claim));
         };
-        if let Err(error) = self.context.live.clone().run(caches.pods.clone(), wake).await {
+        if let Err(error) = self.context.live.clone().run(caches.indexes.importers.clone(), wake).await {
             // What they would say is told by their termination messages, too.
             tracing::error!(%error, "running importers cannot be asked");
         }

@@ -1,5 +1,8 @@
 //! The watches of all kinds: which cache each fills, and whom its changes concern.
 
+use std::sync::Arc;
+
+use api::annotation;
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
@@ -9,9 +12,10 @@ use kube::core::{GroupVersionKind, NamespaceResourceScope};
 use kube::discovery::pinned_kind;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
-use reconcile::{Queue, Watch};
+use reconcile::{Index, Queue, Watch};
 
-use crate::caches::{Caches, claims_of, trim_pod};
+use crate::caches::{Caches, Indexes, claims_in_use, claims_of, trim_event, trim_pod, trim_volume};
+use crate::live::is_running_importer;
 use crate::{cdiconfig, populator, storageprofile};
 
 /// Events that say what nothing else says: why a pod does not get its volumes, and why a claim does not get one.
@@ -42,42 +46,40 @@ pub(crate) struct Watches {
     cdis: Watch<Cdi>,
     unmounted: Watch<Event>,
     unserved: Watch<Event>,
-}
-
-/// Caches that are asked whom a change concerns.
-struct Known {
-    data_volumes: Store<DataVolume>,
-    claims: Store<PersistentVolumeClaim>,
-    pods: Store<Pod>,
-    classes: Store<StorageClass>,
+    indexes: Indexes,
 }
 
 impl Watches {
     /// The watches, which wake who is concerned.
     pub(crate) fn new(queues: &Queues) -> Self {
-        let data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes);
-        let (claims, pods, classes) = (claims(queues), pods(queues), Watch::<StorageClass>::default());
-        let known = Known {
-            data_volumes: data_volumes.store(),
-            claims: claims.store(),
-            pods: pods.store(),
-            classes: classes.store(),
+        let mut data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes);
+        let (mut claims, mut pods, classes) = (claims(queues), pods(queues), Watch::<StorageClass>::default());
+        let (mut unmounted, mut unserved) = (unmounted(queues, pods.store()), unserved(queues));
+        let mut volumes = volumes(queues, classes.store());
+        let indexes = Indexes {
+            users: pods.index(claims_in_use),
+            importers: pods.index(|pod| is_running_importer(pod).then_some(())),
+            volumes: volumes.index(|volume| volume.spec.as_ref()?.storage_class_name.clone()),
+            filled: claims.index(|claim| populator::source_of(claim).map(|name| namespaced(claim, name))),
+            unfilled: claims.index(waits_for_class),
+            waiting: data_volumes.index(|data_volume| waits(data_volume).then_some(())),
+            warnings: [&mut unmounted, &mut unserved]
+                .map(|warnings| warnings.index(|event| event.involved_object.uid.clone())),
         };
         Self {
+            sources: sources(queues, indexes.filled.clone()),
+            profiles: profiles(queues, indexes.waiting.clone()),
+            classes: of_classes(classes, queues, &indexes),
+            drivers: Watch::default(),
+            configs: configs(queues, claims.store()),
+            cdis: cdis(queues, claims.store()),
             data_volumes,
             claims,
-            sources: sources(queues, &known),
-            profiles: profiles(queues, &known),
-            volumes: volumes(queues, &known),
-            unmounted: unmounted(queues, &known),
-            classes: of_classes(classes, queues, &known),
+            volumes,
+            unmounted,
             pods,
-            drivers: Watch::default(),
-            configs: Watch::default().wakes_itself(&queues.configs),
-            cdis: Watch::default().wakes(&queues.configs, |_: &Cdi| [cdiconfig::only()]),
-            unserved: Watch::default()
-                .wakes(&queues.populations, claim_about)
-                .wakes(&queues.data_volumes, data_volume_about),
+            unserved,
+            indexes,
         }
     }
 
@@ -95,6 +97,7 @@ impl Watches {
             cdis: self.cdis.store(),
             import_sources: self.sources.store(),
             warnings: [self.unmounted.store(), self.unserved.store()],
+            indexes: self.indexes.clone(),
             snapshot_classes: None,
         }
     }
@@ -139,39 +142,53 @@ fn pods(queues: &Queues) -> Watch<Pod> {
         .wakes(&queues.consumed, used_claims)
 }
 
-fn sources(queues: &Queues, known: &Known) -> Watch<VolumeImportSource> {
-    let claims = known.claims.clone();
+fn sources(
+    queues: &Queues,
+    filled: Index<PersistentVolumeClaim, ObjectRef<VolumeImportSource>>,
+) -> Watch<VolumeImportSource> {
     Watch::<VolumeImportSource>::default()
         .wakes(&queues.data_volumes, owner::<_, DataVolume>)
-        .wakes(&queues.populations, move |source| filled_from(source, &claims))
+        .wakes(&queues.populations, move |source| all(&filled.get(&ObjectRef::from_obj(source))))
 }
 
-fn of_classes(classes: Watch<StorageClass>, queues: &Queues, known: &Known) -> Watch<StorageClass> {
-    let (waiting, claims) = (known.data_volumes.clone(), known.claims.clone());
+fn of_classes(classes: Watch<StorageClass>, queues: &Queues, indexes: &Indexes) -> Watch<StorageClass> {
+    let (waiting, unfilled) = (indexes.waiting.clone(), indexes.unfilled.clone());
     classes
         .wakes_itself(&queues.classes)
-        .wakes(&queues.data_volumes, move |_: &StorageClass| waiting_data_volumes(&waiting))
-        .wakes(&queues.configs, |_: &StorageClass| [cdiconfig::only()])
-        .wakes(&queues.populations, move |class| of_class(&class.name_any(), &claims))
+        .wakes(&queues.data_volumes, move |_| all(&waiting.get(&())))
+        .wakes(&queues.configs, |_| [cdiconfig::only()])
+        .wakes(&queues.populations, move |class| all(&unfilled.get(&class.name_any())))
 }
 
-fn profiles(queues: &Queues, known: &Known) -> Watch<StorageProfile> {
-    let waiting = known.data_volumes.clone();
+fn profiles(queues: &Queues, waiting: Index<DataVolume, ()>) -> Watch<StorageProfile> {
     Watch::<StorageProfile>::default()
         .wakes(&queues.classes, storageprofile::class_of_profile)
-        .wakes(&queues.data_volumes, move |_: &StorageProfile| waiting_data_volumes(&waiting))
+        .wakes(&queues.data_volumes, move |_| all(&waiting.get(&())))
 }
 
-fn volumes(queues: &Queues, known: &Known) -> Watch<PersistentVolume> {
-    let classes = known.classes.clone();
+fn volumes(queues: &Queues, classes: Store<StorageClass>) -> Watch<PersistentVolume> {
     Watch::<PersistentVolume>::default()
+        .trimmed(trim_volume)
         .wakes(&queues.populations, held_by)
         .wakes(&queues.classes, move |volume| storageprofile::class_of_volume(volume, &classes))
 }
 
-fn unmounted(queues: &Queues, known: &Known) -> Watch<Event> {
-    let pods = known.pods.clone();
-    Watch::<Event>::default().wakes(&queues.imports, move |event| claims_about(event, &pods))
+fn unmounted(queues: &Queues, pods: Store<Pod>) -> Watch<Event> {
+    Watch::<Event>::default().trimmed(trim_event).wakes(&queues.imports, move |event| claims_about(event, &pods))
+}
+
+fn unserved(queues: &Queues) -> Watch<Event> {
+    Watch::<Event>::default().trimmed(trim_event).wakes(&queues.populations, about).wakes(&queues.data_volumes, about)
+}
+
+fn configs(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<CdiConfig> {
+    Watch::default().wakes_itself(&queues.configs).wakes(&queues.imports, move |_: &CdiConfig| imports(&claims))
+}
+
+fn cdis(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<Cdi> {
+    Watch::default()
+        .wakes(&queues.configs, |_: &Cdi| [cdiconfig::only()])
+        .wakes(&queues.imports, move |_: &Cdi| imports(&claims))
 }
 
 /// Snapshots are an addition to Kubernetes: where they are missing, nothing waits for them.
@@ -252,12 +269,8 @@ fn claims_about(event: &Event, pods: &Store<Pod>) -> Vec<ObjectRef<PersistentVol
     pod.map(|pod| used_claims(&pod)).unwrap_or_default()
 }
 
-fn claim_about(event: &Event) -> Option<ObjectRef<PersistentVolumeClaim>> {
-    let about = &event.involved_object;
-    Some(ObjectRef::new(about.name.as_deref()?).within(about.namespace.as_deref()?))
-}
-
-fn data_volume_about(event: &Event) -> Option<ObjectRef<DataVolume>> {
+/// The object that an event is about, or the one of its name.
+fn about<T: Resource<DynamicType = ()>>(event: &Event) -> Option<ObjectRef<T>> {
     let about = &event.involved_object;
     Some(ObjectRef::new(about.name.as_deref()?).within(about.namespace.as_deref()?))
 }
@@ -268,37 +281,22 @@ fn held_by(volume: &PersistentVolume) -> Option<ObjectRef<PersistentVolumeClaim>
     Some(ObjectRef::new(claim.name.as_deref()?).within(claim.namespace.as_deref()?))
 }
 
-/// Claims that are filled from a source.
-fn filled_from(
-    source: &VolumeImportSource,
-    claims: &Store<PersistentVolumeClaim>,
-) -> Vec<ObjectRef<PersistentVolumeClaim>> {
-    let name = source.name_any();
-    let theirs = |claim: &PersistentVolumeClaim| {
-        claim.metadata.namespace == source.metadata.namespace && populator::source_of(claim) == Some(name.as_str())
-    };
-    claims.state().iter().filter(|claim| theirs(claim)).map(|claim| ObjectRef::from_obj(claim.as_ref())).collect()
+/// All of these are concerned.
+fn all<K: Resource<DynamicType = ()>>(objects: &[Arc<K>]) -> Vec<ObjectRef<K>> {
+    objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }
 
-/// Claims of a class that are waiting to be filled.
-fn of_class(class: &str, claims: &Store<PersistentVolumeClaim>) -> Vec<ObjectRef<PersistentVolumeClaim>> {
-    let waits = |claim: &PersistentVolumeClaim| {
-        claim
-            .spec
-            .as_ref()
-            .is_some_and(|spec| spec.volume_name.is_none() && spec.storage_class_name.as_deref() == Some(class))
-            && populator::source_of(claim).is_some()
-    };
-    claims.state().iter().filter(|claim| waits(claim)).map(|claim| ObjectRef::from_obj(claim.as_ref())).collect()
+/// The class of a claim that waits to be filled.
+fn waits_for_class(claim: &PersistentVolumeClaim) -> Option<String> {
+    populator::source_of(claim)?;
+    let spec = claim.spec.as_ref().filter(|spec| spec.volume_name.is_none())?;
+    spec.storage_class_name.clone()
 }
 
-/// DataVolumes that a class or a profile may help on.
-fn waiting_data_volumes(data_volumes: &Store<DataVolume>) -> Vec<ObjectRef<DataVolume>> {
-    let waits = |data_volume: &DataVolume| {
-        let phase = data_volume.status.as_ref().and_then(|status| status.phase.as_deref());
-        matches!(phase, None | Some("" | "Pending"))
-    };
-    data_volumes.state().iter().filter(|all| waits(all)).map(|all| ObjectRef::from_obj(all.as_ref())).collect()
+/// Whether a class or a profile may help it on.
+fn waits(data_volume: &DataVolume) -> bool {
+    let phase = data_volume.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, None | Some("" | "Pending"))
 }
 
 /// The DataVolume whose claim, or whose prime claim, an importer pod fills.
@@ -308,4 +306,24 @@ pub(crate) fn shown_on(pod: &Pod, claims: &Store<PersistentVolumeClaim>) -> Opti
     let target = owner::<_, PersistentVolumeClaim>(claim.as_ref());
     let name = target.map_or_else(|| claim.name_any(), |target| target.name);
     Some(namespaced(claim.as_ref(), &name))
+}
+
+/// The claim that no DataVolume stands for and whose prime claim an importer pod fills.
+pub(crate) fn shown_on_claim(
+    pod: &Pod,
+    claims: &Store<PersistentVolumeClaim>,
+) -> Option<ObjectRef<PersistentVolumeClaim>> {
+    let prime = claims.get(&owner::<_, PersistentVolumeClaim>(pod)?)?;
+    let target = owner::<_, PersistentVolumeClaim>(prime.as_ref())?;
+    claims.get(&target).is_some_and(|target| populator::is_bare(&target)).then_some(target)
+}
+
+/// Claims whose import has a pod that a setting may keep from running. Settings change so seldom that all claims are looked at.
+fn imports(claims: &Store<PersistentVolumeClaim>) -> Vec<ObjectRef<PersistentVolumeClaim>> {
+    let is_open = |claim: &PersistentVolumeClaim| {
+        let annotations = claim.annotations();
+        annotations.contains_key(annotation::IMPORT_POD)
+            && annotations.get(annotation::POD_PHASE).is_none_or(|phase| phase != "Succeeded")
+    };
+    claims.state().iter().filter(|claim| is_open(claim)).map(|claim| ObjectRef::from_obj(claim.as_ref())).collect()
 }

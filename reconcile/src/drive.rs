@@ -6,14 +6,13 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::channel::mpsc;
-use futures::{Stream, StreamExt, TryFuture};
+use futures::{StreamExt, TryFuture};
 use kube::Resource;
 use kube::runtime::applier;
-use kube::runtime::controller::{Action, Config, ReconcileReason, ReconcileRequest};
+use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::Metrics;
+use crate::{Metrics, Queue};
 
 /// Reconciles at a time, as in CDI's controllers.
 const CONCURRENCY: u16 = 3;
@@ -22,50 +21,6 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// Changes that come together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(30);
-
-/// Objects of one controller that have to be looked at.
-pub struct Queue<T: Resource<DynamicType = ()> + 'static> {
-    sender: mpsc::UnboundedSender<ObjectRef<T>>,
-    receiver: mpsc::UnboundedReceiver<ObjectRef<T>>,
-}
-
-impl<T: Resource<DynamicType = ()> + 'static> Default for Queue<T> {
-    fn default() -> Self {
-        let (sender, receiver) = mpsc::unbounded();
-        Self { sender, receiver }
-    }
-}
-
-impl<T: Resource<DynamicType = ()> + 'static> Queue<T> {
-    /// The end that objects are put into.
-    #[must_use]
-    pub fn handle(&self) -> Handle<T> {
-        Handle { sender: self.sender.clone() }
-    }
-
-    fn requests(self) -> impl Stream<Item = Result<ReconcileRequest<T>, std::convert::Infallible>> + Send {
-        self.receiver.map(|object| Ok(ReconcileRequest { obj_ref: object, reason: ReconcileReason::Unknown }))
-    }
-}
-
-/// Wakes objects of one controller.
-pub struct Handle<T: Resource<DynamicType = ()> + 'static> {
-    sender: mpsc::UnboundedSender<ObjectRef<T>>,
-}
-
-impl<T: Resource<DynamicType = ()> + 'static> Clone for Handle<T> {
-    fn clone(&self) -> Self {
-        Self { sender: self.sender.clone() }
-    }
-}
-
-impl<T: Resource<DynamicType = ()> + 'static> Handle<T> {
-    /// Has the object looked at soon. One that is not in the cache is left out.
-    pub fn wake(&self, object: ObjectRef<T>) {
-        // The queue ends with the process only.
-        let _ = self.sender.unbounded_send(object);
-    }
-}
 
 /// Delays after failures in a row, by object.
 struct Delays<T: Resource<DynamicType = ()> + 'static>(Mutex<HashMap<ObjectRef<T>, (u32, Instant)>>);
@@ -90,7 +45,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Runs the controller called `name` until its queue ends.
+/// Runs the controller called `name` until dropped: first on every object of its cache, then on those that are woken.
 ///
 /// # Cancellation
 /// A reconcile that is cut short is taken up by the next process, which looks at every object first.
@@ -118,20 +73,38 @@ pub async fn drive<T, C, F>(
             Action::requeue(delay)
         }
     };
+    let handle = queue.handle();
+    let requests = queue.open(metrics.depth(name));
+    store.state().iter().for_each(|object| handle.wake(ObjectRef::from_obj(object.as_ref())));
+    let begin = handle.clone();
     let config = Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE);
     let done = applier(
-        move |object, context| Box::pin(futures::TryFutureExt::into_future(reconcile(object, context))),
+        move |object: Arc<T>, context| {
+            begin.begin(&ObjectRef::from_obj(object.as_ref()));
+            Box::pin(futures::TryFutureExt::into_future(reconcile(object, context)))
+        },
         on_failure,
         context,
         store,
-        queue.requests(),
+        requests,
         config,
     );
     let mut done = std::pin::pin!(done);
     while let Some(outcome) = done.next().await {
-        if let Ok((object, _)) = outcome {
-            delays.forget(&object);
-            metrics.reconciled(name);
+        match outcome {
+            Ok((object, _)) => {
+                delays.forget(&object);
+                metrics.reconciled(name);
+            }
+            Err(controller::Error::ObjectNotFound(object)) => {
+                let named = ObjectRef::new(&object.name);
+                handle.begin(&match &object.namespace {
+                    Some(namespace) => named.within(namespace),
+                    None => named,
+                });
+            }
+            // The failure of a reconcile, which is told where it is delayed.
+            Err(_) => {}
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Candidate {
     name: String,
     identity: String,
     seen: Option<(Option<MicroTime>, Instant)>,
+    /// The lease as this replica last wrote it.
+    written: Option<Lease>,
 }
 
 impl Candidate {
@@ -37,7 +39,7 @@ impl Candidate {
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         let leases = Api::namespaced(client, namespace);
-        Self { leases, name: name.to_owned(), identity: identity.to_owned(), seen: None }
+        Self { leases, name: name.to_owned(), identity: identity.to_owned(), seen: None, written: None }
     }
 
     /// Waits until this replica leads.
@@ -80,16 +82,40 @@ impl Candidate {
 
     /// Takes or renews the lease if it may; whether this replica holds it now.
     async fn try_take(&mut self) -> Result<bool, Error> {
+        // Nobody else writes a lease that is held, so it need not be read again. That somebody did is a conflict.
+        if let Some(written) = self.written.take()
+            && self.replace(&written).await?
+        {
+            return Ok(true);
+        }
         let Some(lease) = self.leases.get_opt(&self.name).await? else {
             let new = self.held(&Lease::default());
-            return taken(self.leases.create(&PostParams::default(), &new).await);
+            let created = self.leases.create(&PostParams::default(), &new).await;
+            return self.taken(created);
         };
         let ours = holder(&lease) == Some(self.identity.as_str());
         if !ours && !self.is_free(&lease) {
             return Ok(false);
         }
-        // Carries the version that was read: of two that take it at once one is refused.
-        taken(self.leases.replace(&self.name, &PostParams::default(), &self.held(&lease)).await)
+        self.replace(&lease).await
+    }
+
+    /// Carries the version that was read: of two that take it at once one is refused.
+    async fn replace(&mut self, before: &Lease) -> Result<bool, Error> {
+        let replaced = self.leases.replace(&self.name, &PostParams::default(), &self.held(before)).await;
+        self.taken(replaced)
+    }
+
+    /// That another was faster is no failure.
+    fn taken(&mut self, answer: Result<Lease, Error>) -> Result<bool, Error> {
+        match answer {
+            Ok(lease) => {
+                self.written = Some(lease);
+                Ok(true)
+            }
+            Err(Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether nobody holds it, or its holder has been silent for too long.
@@ -137,13 +163,4 @@ impl Candidate {
 
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()
-}
-
-/// That another was faster is no failure.
-fn taken(answer: Result<Lease, Error>) -> Result<bool, Error> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(Error::Api(status)) if status.code == 409 => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -15,6 +15,7 @@ mod index;
 mod lease;
 mod log;
 mod metrics;
+mod queue;
 mod watch;
 mod write;
 

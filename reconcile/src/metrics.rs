@@ -15,8 +15,8 @@ use kube::Client;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ResolvesServerCert;
@@ -25,11 +25,13 @@ use tokio::sync::watch;
 
 use crate::access::{Access, METRICS, Verdict};
 use crate::https;
+
 /// Counters of all controllers of a process.
 #[derive(Clone, Default)]
 pub struct Metrics {
     reconciled: Family<[(&'static str, &'static str); 1], Counter>,
     failed: Family<[(&'static str, &'static str); 1], Counter>,
+    depth: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 impl Metrics {
@@ -37,6 +39,12 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("gantry_reconciled", "Reconciles that went well, by controller", self.reconciled.clone());
         registry.register("gantry_reconcile_failed", "Reconciles that failed, by controller", self.failed.clone());
+        registry.register("gantry_queue_depth", "Objects that wait for a reconcile, by controller", self.depth.clone());
+    }
+
+    /// How many objects wait for this controller.
+    pub(crate) fn depth(&self, controller: &'static str) -> Gauge {
+        self.depth.get_or_create(&[("controller", controller)]).clone()
     }
 
     pub(crate) fn reconciled(&self, controller: &'static str) {

@@ -14,6 +14,10 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 
 use crate::Queue;
+use crate::index::{Follow, Index};
+
+/// kubectl's memory of what was applied is as large as the object and says nothing to a controller.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Route<K> = Box<dyn Fn(&K) + Send + Sync>;
 type Trim<K> = Box<dyn Fn(&mut K) + Send + Sync>;
@@ -28,6 +32,7 @@ where
     writer: Writer<K>,
     routes: Vec<Route<K>>,
     trim: Vec<Trim<K>>,
+    followers: Vec<Box<dyn Follow<K>>>,
 }
 
 impl<K> Default for Watch<K>
@@ -47,7 +52,7 @@ where
     /// A watch of a kind that is known at run time only.
     #[must_use]
     pub fn of(kind: K::DynamicType) -> Self {
-        Self { writer: Writer::new(kind.clone()), kind, routes: Vec::new(), trim: Vec::new() }
+        Self { writer: Writer::new(kind.clone()), kind, routes: Vec::new(), trim: Vec::new(), followers: Vec::new() }
     }
 }
 
@@ -60,6 +65,18 @@ where
     #[must_use]
     pub fn store(&self) -> Store<K> {
         self.writer.as_reader()
+    }
+
+    /// What `keys` finds in an object leads to it.
+    #[must_use]
+    pub fn index<X, I>(&mut self, keys: impl Fn(&K) -> I + Send + Sync + 'static) -> Index<K, X>
+    where
+        X: Eq + Hash + Send + Sync + 'static,
+        I: IntoIterator<Item = X>,
+    {
+        let index = Index::new(keys);
+        self.followers.push(Box::new(index.clone()));
+        index
     }
 
     /// Drops from each object what nobody reads, before it is kept.
@@ -101,18 +118,35 @@ where
         }
     }
 
-    fn take(&mut self, mut event: watcher::Event<K>) {
+    /// Takes one event to the cache, then to its indexes, then to the queues: who is woken finds all up to date.
+    pub(crate) fn take(&mut self, mut event: watcher::Event<K>) {
         if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = &mut event {
-            object.meta_mut().managed_fields = None;
+            let metadata = object.meta_mut();
+            metadata.managed_fields = None;
+            if let Some(annotations) = &mut metadata.annotations {
+                annotations.remove(LAST_APPLIED);
+            }
             self.trim.iter().for_each(|trim| trim(object));
         }
-        // What went while the watch was broken is only known by comparing.
-        let before = matches!(event, watcher::Event::InitDone).then(|| self.store().state());
-        self.writer.apply_watcher_event(&event);
-        match event {
-            watcher::Event::Apply(object) | watcher::Event::Delete(object) => self.tell(&object),
-            watcher::Event::InitDone => self.tell_all(&before.unwrap_or_default()),
-            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        let store = self.store();
+        match &event {
+            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
+                let name = object.to_object_ref(self.kind.clone());
+                let before = store.get(&name);
+                self.writer.apply_watcher_event(&event);
+                let now = store.get(&name);
+                self.followers.iter().for_each(|follower| follower.changed(before.as_ref(), now.as_ref()));
+                self.tell(object);
+            }
+            watcher::Event::InitDone => {
+                // What went while the watch was broken is only known by comparing.
+                let before = store.state();
+                self.writer.apply_watcher_event(&event);
+                let all = store.state();
+                self.followers.iter().for_each(|follower| follower.replaced(&all));
+                self.tell_all(&before, &all);
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => self.writer.apply_watcher_event(&event),
         }
     }
 
@@ -120,12 +154,11 @@ where
         self.routes.iter().for_each(|route| route(object));
     }
 
-    fn tell_all(&self, before: &[Arc<K>]) {
+    fn tell_all(&self, before: &[Arc<K>], all: &[Arc<K>]) {
         let store = self.store();
-        store.state().iter().for_each(|object| self.tell(object));
+        all.iter().for_each(|object| self.tell(object));
         let is_gone = |object: &&Arc<K>| store.get(&object.to_object_ref(self.kind.clone())).is_none();
-        let gone = before.iter().filter(is_gone);
-        gone.for_each(|object| self.tell(object));
+        before.iter().filter(is_gone).for_each(|object| self.tell(object));
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Observed {
     pub(crate) source: Option<Arc<VolumeImportSource>>,
     pub(crate) classes: Vec<Arc<StorageClass>>,
     pub(crate) profiles: Vec<Arc<StorageProfile>>,
-    /// Volumes made by hand; empty unless the class does not exist.
+    /// Volumes of its class, which were made by hand; empty unless the class does not exist.
     pub(crate) volumes: Vec<Arc<PersistentVolume>>,
     /// Names of the CSI drivers.
     pub(crate) drivers: Vec<String>,
@@ -45,11 +45,11 @@ pub(super) fn observe(data_volume: Arc<DataVolume>, context: &Context) -> Observ
     let claim = caches.claims.get(&ObjectRef::new(&data_volume.name_any()).within(&namespace));
     let source = names::import_source(&data_volume.uid().unwrap_or_default());
     let classes = caches.classes.state();
-    let no_class = class_named(&data_volume).is_some_and(|name| !classes.iter().any(|class| class.name_any() == name));
+    let no_class = class_named(&data_volume).filter(|name| !classes.iter().any(|class| class.name_any() == *name));
     Observed {
         source: caches.import_sources.get(&ObjectRef::new(&source).within(&namespace)),
         profiles: caches.profiles.state(),
-        volumes: if no_class { caches.volumes.state() } else { Vec::new() },
+        volumes: no_class.map(|name| caches.indexes.volumes.get(name)).unwrap_or_default(),
         drivers: caches.drivers.state().iter().map(|driver| driver.name_any()).collect(),
         classes,
         config: workload::config(context),

@@ -42,11 +42,12 @@ pub(crate) struct SnapshotClass {
 pub(super) fn observe(class: Arc<StorageClass>, context: &Context) -> Observed {
     let caches = &context.caches;
     let snapshot_classes = caches.snapshot_classes.as_ref().map(Store::state).unwrap_or_default();
-    let volumes = if class.provisioner == NO_PROVISIONER { caches.volumes.state() } else { Vec::new() };
+    let by_hand = class.provisioner == NO_PROVISIONER;
+    let volumes = if by_hand { caches.indexes.volumes.get(&class.name_any()) } else { Vec::new() };
     Observed {
         profile: caches.profiles.get(&ObjectRef::new(&class.name_any())),
         snapshot_classes: of_driver(&class.provisioner, snapshot_classes.iter().map(AsRef::as_ref)),
-        volumes: of_class(&class.name_any(), volumes.iter().map(AsRef::as_ref)),
+        volumes: ways(volumes.iter().map(AsRef::as_ref)),
         labels: context.settings.labels().into_iter().collect(),
         now: Timestamp::now(),
         class,
@@ -70,11 +71,9 @@ impl From<&DynamicObject> for SnapshotClass {
     }
 }
 
-/// How the volumes of a class can be used, in the order of preference, each way once.
-fn of_class<'a>(class: &str, volumes: impl Iterator<Item = &'a PersistentVolume>) -> Vec<Capability> {
-    let specs = volumes.filter_map(|volume| volume.spec.as_ref());
-    let specs = specs.filter(|spec| spec.storage_class_name.as_deref() == Some(class));
-    let ways = specs.flat_map(|spec| {
+/// How volumes can be used, in the order of preference, each way once.
+fn ways<'a>(volumes: impl Iterator<Item = &'a PersistentVolume>) -> Vec<Capability> {
+    let ways = volumes.filter_map(|volume| volume.spec.as_ref()).flat_map(|spec| {
         let volume = VolumeMode::of(spec.volume_mode.as_deref());
         let modes = spec.access_modes.iter().flatten().filter_map(|name| AccessMode::named(name));
         modes.map(move |access| Capability { access, volume })
@@ -89,10 +88,10 @@ mod tests {
 
     use super::*;
 
-    fn volume(class: &str, mode: Option<&str>, access: &[&str]) -> PersistentVolume {
+    fn volume(mode: Option<&str>, access: &[&str]) -> PersistentVolume {
         serde_json::from_value(json!({
             "metadata": {"name": "v"},
-            "spec": {"storageClassName": class, "volumeMode": mode, "accessModes": access}
+            "spec": {"storageClassName": "local", "volumeMode": mode, "accessModes": access}
         }))
         .unwrap()
     }
@@ -100,10 +99,9 @@ mod tests {
     #[test]
     fn volumes_made_by_hand_are_listed_in_the_same_order_whatever_order_they_come_in() {
         let mut volumes = [
-            volume("local", None, &["ReadOnlyMany", "ReadWriteOnce"]),
-            volume("local", Some("Block"), &["ReadWriteOnce"]),
-            volume("other", Some("Block"), &["ReadWriteMany"]),
-            volume("local", Some("Filesystem"), &["ReadWriteOnce", "ReadWriteOncePod"]),
+            volume(None, &["ReadOnlyMany", "ReadWriteOnce"]),
+            volume(Some("Block"), &["ReadWriteOnce"]),
+            volume(Some("Filesystem"), &["ReadWriteOnce", "ReadWriteOncePod"]),
         ];
         let way = |access, volume| Capability { access, volume };
         let expected = [
@@ -112,10 +110,10 @@ mod tests {
             way(AccessMode::OncePod, VolumeMode::Filesystem),
             way(AccessMode::ReadOnly, VolumeMode::Filesystem),
         ];
-        assert_eq!(of_class("local", volumes.iter()), expected);
+        assert_eq!(ways(volumes.iter()), expected);
         volumes.reverse();
-        assert_eq!(of_class("local", volumes.iter()), expected);
-        assert_eq!(of_class("none", volumes.iter()), []);
+        assert_eq!(ways(volumes.iter()), expected);
+        assert_eq!(ways([].iter()), []);
     }
 
     #[test]

@@ -285,11 +285,13 @@ pub const FINALIZER_OBJECT_TRANSFER: &str = "cdi.kubevirt.io/objectTransfer";
 
 /// Fingerprint of a volume's content as populated; removed when the first writable consumer starts.
 pub const FINGERPRINT: &str = "gantry.dev/fingerprint";
+/// `true` on the definition of a kind while there are objects of it that somebody would miss.
+pub const IN_USE: &str = "gantry.dev/in-use";
 /// What last went wrong with an import, as the JSON object of `status.gantry.lastError`.
 pub const LAST_ERROR: &str = "gantry.dev/last-error";
-
-/// The annotations of a DataVolume or PVC that its worker pods get too.
 /// On an importer pod: digest of what it was made from. One that does not run and would be made otherwise by now is made anew.
 pub const MADE_FROM: &str = "gantry.dev/made-from";
+
+/// The annotations of a DataVolume or PVC that its worker pods get too.
 pub const PROPAGATED_TO_PODS: &[&str] =
     &[POD_NETWORKS, POD_DEFAULT_NETWORK, ISTIO_INJECT, LINKERD_INJECT, PRIORITY_CLASS_NAME, SERVICE_ACCOUNT_NAME];

@@ -17,7 +17,7 @@ pub mod render;
 pub mod rights;
 pub mod upload;
 
-pub use crd::crds;
+pub use crd::{GUARD, crds, guard};
 
 /// The namespace the product lives in.
 pub const NAMESPACE: &str = "cdi";

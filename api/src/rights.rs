@@ -6,6 +6,8 @@
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
+use crate::GUARD;
+
 /// Where a right holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -129,12 +131,17 @@ const CONTROLLER_RIGHTS: &[Right] = &[
     cluster("storage.k8s.io", &["storageclasses", "csidrivers"], CACHE),
     cluster("snapshot.storage.k8s.io", &["volumesnapshotclasses"], CACHE),
     cluster("config.openshift.io", &["proxies"], CACHE),
-    // A rule for create cannot name objects: the API server decides before it knows the name.
-    cluster("apiextensions.k8s.io", &["customresourcedefinitions"], &["create"]),
     // Who may read the metrics.
     cluster("authentication.k8s.io", &["tokenreviews"], &["create"]),
     cluster("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
-    cluster("apiextensions.k8s.io", &["customresourcedefinitions"], &["patch"]).named(CRD_NAMES),
+    // An applied object that is not there is created by its name, so these rules can say which, as those for a POST cannot.
+    cluster("apiextensions.k8s.io", &["customresourcedefinitions"], &["create", "patch"]).named(CRD_NAMES),
+    cluster(
+        "admissionregistration.k8s.io",
+        &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+        &["create", "patch"],
+    )
+    .named(&[GUARD]),
     cluster("admissionregistration.k8s.io", &["validatingwebhookconfigurations"], KEEP_WEBHOOK)
         .named(VALIDATING_WEBHOOKS),
     cluster("admissionregistration.k8s.io", &["mutatingwebhookconfigurations"], KEEP_WEBHOOK).named(MUTATING_WEBHOOKS),
@@ -177,6 +184,11 @@ const WRITER_RIGHTS: &[Right] = &[
     cluster(UPLOAD, &["uploadtokenrequests"], &["*"]),
 ];
 
+/// The role for whoever scrapes the controller's metrics, by CDI's name: it allows to get [`METRICS_PAGE`], and nothing else.
+pub const METRICS_READER: &str = "cdi-metrics-reader";
+/// The page of the controller's metrics.
+pub const METRICS_PAGE: &str = "/metrics";
+
 /// The roles for users, by CDI's names.
 pub const USER_ROLES: &[UserRole] = &[
     UserRole { name: "cdi.kubevirt.io:admin", added_to: &["admin"], groups: &[], rights: WRITER_RIGHTS },
@@ -186,11 +198,6 @@ pub const USER_ROLES: &[UserRole] = &[
         added_to: &["view"],
         groups: &[],
         rights: &[
-/// The role for whoever scrapes the controller's metrics, by CDI's name: it allows to get [`METRICS_PAGE`], and nothing else.
-pub const METRICS_READER: &str = "cdi-metrics-reader";
-/// The page of the controller's metrics.
-pub const METRICS_PAGE: &str = "/metrics";
-
             cluster(CDI, NAMESPACED_KINDS, READ),
             cluster(CDI, &["cdiconfigs", "storageprofiles", "objecttransfers"], READ),
             cluster(FORKLIFT, FORKLIFT_KINDS, READ),

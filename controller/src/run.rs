@@ -160,6 +160,7 @@ impl Leader {
             self.drive("cdiconfig", queues.configs, &caches.configs, configure),
             cdiconfig::keep(Arc::clone(&self.context)),
             certificates::keep(Arc::clone(&self.context)),
+            crds::mark(&self.context),
         );
     }
 

@@ -91,6 +91,8 @@ const UNUSED: &[(&str, &str)] = &[
     // An applied definition that is not there is created; the log calls both a patch.
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     // Certificates are made anew once a day.
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     ("", "secrets"),
 ];
 

@@ -8,8 +8,10 @@
 //! give defaults to required ones and lack the list types, none of which a client of CDI expects.
 
 mod embedded;
+mod guard;
 mod structural;
 
+pub use self::guard::{GUARD, guard};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceSubresourceStatus, CustomResourceSubresources, CustomResourceValidation,
     JSONSchemaProps,

@@ -50,8 +50,7 @@ pub fn delete(ours: &Ours, objects: Count) -> Option<Refusal> {
 /// What is lost with objects of `kind`, and what to do instead.
 fn stakes(kind: &str) -> (&'static str, &'static str) {
     const FIRST: &str = "delete the objects first";
-    const REMADE: &str =
-        "the controller makes them again, so remove the Deployment cdi-deployment and then the objects first";
+    const REMADE: &str = "the product is installed and makes them again, so delete its manifest gantry.yaml first";
     match kind {
         "DataVolume" => ("DataVolumes own their PersistentVolumeClaims, so every disk they made would be lost", FIRST),
         "StorageProfile" => ("what is set in their spec would be lost", REMADE),
@@ -121,6 +120,8 @@ mod tests {
     fn what_the_controller_makes_again_has_a_remedy_of_its_own() {
         let ours =
             Ours { kind: "StorageProfile".to_owned(), ..guarded(&definition("cdi.kubevirt.io", V1BETA1)).unwrap() };
-        assert!(delete(&ours, Count { seen: 1, more: false }).unwrap().0.contains("cdi-deployment"));
+        assert!(
+            delete(&ours, Count { seen: 1, more: false }).unwrap().0.contains("delete its manifest gantry.yaml first")
+        );
     }
 }

@@ -20,11 +20,16 @@ pub(crate) fn config(labels: &BTreeMap<String, String>) -> CdiConfig {
             labels: Some(self::labels(labels)),
             ..ObjectMeta::default()
         },
-        spec: CdiConfigSpec {
-            feature_gates: vec![features::HONOUR_WAIT_FOR_FIRST_CONSUMER.to_owned()],
-            ..CdiConfigSpec::default()
-        },
+        spec: beginning(),
         status: None,
+    }
+}
+
+/// The settings of a CDIConfig that nobody has changed.
+pub(crate) fn beginning() -> CdiConfigSpec {
+    CdiConfigSpec {
+        feature_gates: vec![features::HONOUR_WAIT_FOR_FIRST_CONSUMER.to_owned()],
+        ..CdiConfigSpec::default()
     }
 }
 

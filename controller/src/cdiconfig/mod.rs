@@ -27,7 +27,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use reconcile::{Error, Kind};
 
-pub(crate) use self::build::NAME;
+pub(crate) use self::build::{NAME, beginning};
 pub(crate) use self::features::Features;
 pub(crate) use self::feeds::Feeds;
 use crate::Context;

@@ -44,6 +44,8 @@ pub(crate) struct Indexes {
     pub(crate) filled: Index<PersistentVolumeClaim, ObjectRef<VolumeImportSource>>,
     /// Claims that wait to be filled, by their class.
     pub(crate) unfilled: Index<PersistentVolumeClaim, String>,
+    /// Claims whose import has a pod and is not over.
+    pub(crate) importing: Index<PersistentVolumeClaim, ()>,
     /// DataVolumes that a class or a profile may help on.
     pub(crate) waiting: Index<DataVolume, ()>,
     /// The warnings by the uid of what they are about.

@@ -54,7 +54,7 @@ impl Watches {
     pub(crate) fn new(queues: &Queues) -> Self {
         let mut data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes);
         let (mut claims, mut pods, classes) = (claims(queues), pods(queues), Watch::<StorageClass>::default());
-        let (mut unmounted, mut unserved) = (unmounted(queues, pods.store()), unserved(queues));
+        let (mut unmounted, mut unserved) = (unmounted(queues, pods.store()), unserved(queues, claims.store()));
         let mut volumes = volumes(queues, classes.store());
         let indexes = Indexes {
             users: pods.index(claims_in_use),
@@ -62,6 +62,7 @@ impl Watches {
             volumes: volumes.index(|volume| volume.spec.as_ref()?.storage_class_name.clone()),
             filled: claims.index(|claim| populator::source_of(claim).map(|name| namespaced(claim, name))),
             unfilled: claims.index(waits_for_class),
+            importing: claims.index(|claim| is_importing(claim).then_some(())),
             waiting: data_volumes.index(|data_volume| waits(data_volume).then_some(())),
             warnings: [&mut unmounted, &mut unserved]
                 .map(|warnings| warnings.index(|event| event.involved_object.uid.clone())),
@@ -71,8 +72,8 @@ impl Watches {
             profiles: profiles(queues, indexes.waiting.clone()),
             classes: of_classes(classes, queues, &indexes),
             drivers: Watch::default(),
-            configs: configs(queues, claims.store()),
-            cdis: cdis(queues, claims.store()),
+            configs: configs(queues, indexes.importing.clone()),
+            cdis: cdis(queues, indexes.importing.clone()),
             data_volumes,
             claims,
             volumes,
@@ -177,18 +178,21 @@ fn unmounted(queues: &Queues, pods: Store<Pod>) -> Watch<Event> {
     Watch::<Event>::default().trimmed(trim_event).wakes(&queues.imports, move |event| claims_about(event, &pods))
 }
 
-fn unserved(queues: &Queues) -> Watch<Event> {
-    Watch::<Event>::default().trimmed(trim_event).wakes(&queues.populations, about).wakes(&queues.data_volumes, about)
+/// What keeps a prime claim from its volume is told on its target.
+fn unserved(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<Event> {
+    let target = move |event: &Event| owner::<_, PersistentVolumeClaim>(claims.get(&about(event)?)?.as_ref());
+    Watch::<Event>::default().trimmed(trim_event).wakes(&queues.populations, target).wakes(&queues.data_volumes, about)
 }
 
-fn configs(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<CdiConfig> {
-    Watch::default().wakes_itself(&queues.configs).wakes(&queues.imports, move |_: &CdiConfig| imports(&claims))
+/// A setting may keep the pods of imports from running.
+fn configs(queues: &Queues, importing: Index<PersistentVolumeClaim, ()>) -> Watch<CdiConfig> {
+    Watch::default().wakes_itself(&queues.configs).wakes(&queues.imports, move |_: &CdiConfig| all(&importing.get(&())))
 }
 
-fn cdis(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<Cdi> {
+fn cdis(queues: &Queues, importing: Index<PersistentVolumeClaim, ()>) -> Watch<Cdi> {
     Watch::default()
         .wakes(&queues.configs, |_: &Cdi| [cdiconfig::only()])
-        .wakes(&queues.imports, move |_: &Cdi| imports(&claims))
+        .wakes(&queues.imports, move |_: &Cdi| all(&importing.get(&())))
 }
 
 /// Snapshots are an addition to Kubernetes: where they are missing, nothing waits for them.
@@ -318,12 +322,9 @@ pub(crate) fn shown_on_claim(
     claims.get(&target).is_some_and(|target| populator::is_bare(&target)).then_some(target)
 }
 
-/// Claims whose import has a pod that a setting may keep from running. Settings change so seldom that all claims are looked at.
-fn imports(claims: &Store<PersistentVolumeClaim>) -> Vec<ObjectRef<PersistentVolumeClaim>> {
-    let is_open = |claim: &PersistentVolumeClaim| {
-        let annotations = claim.annotations();
-        annotations.contains_key(annotation::IMPORT_POD)
-            && annotations.get(annotation::POD_PHASE).is_none_or(|phase| phase != "Succeeded")
-    };
-    claims.state().iter().filter(|claim| is_open(claim)).map(|claim| ObjectRef::from_obj(claim.as_ref())).collect()
+/// Whether the import of a claim has a pod and is not over.
+fn is_importing(claim: &PersistentVolumeClaim) -> bool {
+    let annotations = claim.annotations();
+    annotations.contains_key(annotation::IMPORT_POD)
+        && annotations.get(annotation::POD_PHASE).is_none_or(|phase| phase != "Succeeded")
 }

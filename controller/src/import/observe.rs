@@ -1,7 +1,8 @@
-//! What is read before an import is planned: caches only.
+//! What is read before an import is planned: caches, and the clock.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
@@ -25,6 +26,7 @@ pub(crate) struct Observed {
     /// The installation honours that (feature gate HonorWaitForFirstConsumer).
     pub(crate) honours_wait: bool,
     pub(crate) workload: Workload,
+    pub(crate) now: Timestamp,
 }
 
 pub(super) fn observe(claim: Arc<PersistentVolumeClaim>, context: &Context) -> Observed {
@@ -42,6 +44,7 @@ pub(super) fn observe(claim: Arc<PersistentVolumeClaim>, context: &Context) -> O
         honours_wait: workload::features(context).honour_wait_for_first_consumer,
         workload: workload::of(&claim, context),
         claim,
+        now: Timestamp::now(),
     }
 }
 

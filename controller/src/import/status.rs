@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api::annotation;
 use contract::pod::{FailureWords, IMPORT_COMPLETE, Termination};
 use contract::{Code, Failure};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
@@ -44,6 +45,11 @@ pub(crate) fn ended(pod: &Pod) -> Option<End> {
     let status = container(pod)?;
     let terminated = |state: Option<&ContainerState>| state?.terminated.as_ref().map(end_of);
     terminated(status.state.as_ref()).or_else(|| terminated(status.last_state.as_ref()))
+}
+
+/// When the container ended, unless it was started again.
+pub(crate) fn finished_at(pod: &Pod) -> Option<Timestamp> {
+    Some(container(pod)?.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0)
 }
 
 fn end_of(terminated: &ContainerStateTerminated) -> End {

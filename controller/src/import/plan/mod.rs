@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::annotation;
@@ -54,8 +55,7 @@ fn decide(observed: &Observed, settings: &Settings) -> Plan {
     let annotations = observed.claim.annotations();
     // A claim is kept by the pods that use it.
     if observed.claim.metadata.deletion_timestamp.is_some() {
-        let holds_it = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod);
-        return Plan { delete: observed.pod.as_deref().is_some_and(holds_it), ..Plan::default() };
+        return let_go(observed);
     }
     let retained = annotations.get(annotation::RETAIN_AFTER_COMPLETION).is_some_and(|value| value == "true");
     if is_finished(annotations) {
@@ -74,6 +74,18 @@ fn decide(observed: &Observed, settings: &Settings) -> Plan {
         None if !may_start(observed) => Plan::default(),
         None if !observed.users.is_empty() => in_use(observed),
         None => start(observed, &request, settings),
+    }
+}
+
+/// A pod that has done its work ends by itself, and its claim goes on then; one that does not within a while is ended.
+fn let_go(observed: &Observed) -> Plan {
+    let holds_it = |pod: &&Arc<Pod>| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod);
+    let Some(pod) = observed.pod.as_ref().filter(holds_it) else { return Plan::default() };
+    let is_ending = status::finished_at(pod).is_some_and(|finished| observed.now < finished + LOOK_AGAIN);
+    if is_ending {
+        Plan { again: Some(LOOK_AGAIN), ..Plan::default() }
+    } else {
+        Plan { delete: true, ..Plan::default() }
     }
 }
 

@@ -21,6 +21,7 @@ fn observed(claim: PersistentVolumeClaim, status: Option<&Value>) -> Observed {
         waits_for_consumer: false,
         honours_wait: true,
         workload: Workload { overhead: "0.06".into(), verbosity: 1, ..Workload::default() },
+        now: "2026-01-01T00:00:00Z".parse().unwrap(),
     }
 }
 
@@ -220,6 +221,15 @@ fn a_claim_that_is_deleted_loses_its_pod() {
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     seen.claim = Arc::new(claim);
     assert_eq!(decided(&seen), Plan { delete: true, ..Plan::default() });
+    // The kubelet takes a moment to call a pod ended whose container has.
+    let mut ended = sample::ended(0, "Completed", "{}");
+    ended["terminated"]["finishedAt"] = json!("2026-01-01T00:00:00Z");
+    seen.pod = Some(Arc::new(sample::pod(&sample::container("Running", 0, &ended, &Value::Null))));
+    assert_eq!(decided(&seen), Plan { again: Some(LOOK_AGAIN), ..Plan::default() });
+    seen.now += LOOK_AGAIN;
+    assert_eq!(decided(&seen), Plan { delete: true, ..Plan::default() });
+    seen.pod = Some(Arc::new(sample::pod(&sample::container("Succeeded", 0, &ended, &Value::Null))));
+    assert_eq!(decided(&seen), Plan::default());
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, \
+pub(crate) const EXIT_CODES: &str = "Exit codes: 0 done, 1 defect, 2 usage, 3 source, 4 image refused, 5 verification failed, 6 target, 7 cluster, \
 130 or 143 stopped by a signal. Every failure names its code; docs/errors.md explains them.";
 
 #[derive(Subcommand)]
@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Fingerprint(FingerprintOf),
     /// Check that a raw disk has the content a fingerprint was made from
     Verify(Verify),
+    /// List the DataVolumes of a cluster, or follow them
+    Dv(Dv),
+    /// Say what a DataVolume would come to in a cluster, step by step; nothing is made
+    Explain(Explain),
     /// Run as the importer of a pod: told by the environment that CDI's controller sets
     CdiImporter(importer::pod::command::Arguments),
     /// Print a completion script for a shell
@@ -55,6 +59,8 @@ impl Arguments {
             Command::Inspect(inspect) => inspect.json,
             Command::Fingerprint(fingerprint) => fingerprint.json,
             Command::Verify(verify) => verify.json,
+            Command::Dv(dv) => dv.json,
+            Command::Explain(explain) => explain.json,
             Command::CdiImporter(_) | Command::Completions { .. } | Command::Man { .. } => false,
         }
     }
@@ -213,6 +219,55 @@ pub(crate) struct Verify {
     /// Print the result as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which cluster, as whom, in which namespace.
+#[derive(Args)]
+#[command(next_help_heading = "Cluster options")]
+pub(crate) struct Access {
+    /// Namespace; without it the one of the kubeconfig's context
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Kubeconfig to use; without it the files in KUBECONFIG, ~/.kube/config, or in a pod its service account
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; without it its current one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Dv {
+    /// DataVolumes to show; without names all of the namespace
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Show those of all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["names", "namespace"])]
+    pub(crate) all_namespaces: bool,
+    /// Go on showing what changes: bars on a terminal, lines elsewhere. With names until all of them are finished; the exit
+    /// code is then that of the first failure
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// Print one JSON object on a line of its own for each DataVolume, with --watch for each change
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
+}
+
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// File with DataVolumes, and Secrets and ConfigMaps that will be there with them; - for standard input; may be given again
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Namespace that the product is installed in
+    #[arg(long, value_name = "NAMESPACE", default_value = "cdi")]
+    pub(crate) installation: String,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }
 
 /// CDI's content types.

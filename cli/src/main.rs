@@ -2,6 +2,9 @@
 
 mod arguments;
 mod command;
+mod dv;
+mod explain;
+mod kubernetes;
 mod manifest;
 mod request;
 mod show;

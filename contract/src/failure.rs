@@ -159,6 +159,10 @@ codes! {
     PodEvicted "pod-evicted" Cluster "nothing: the importer pod is started again and goes on where the volume is complete";
     PodFailed "pod-failed" Cluster "look at the importer pod's log; keep it with the annotation cdi.kubevirt.io/storage.pod.retainAfterCompletion";
     SourceUnserved "source-unserved" Cluster "import from http, or wait for a release that serves this source";
+    ClusterUnreachable "cluster-unreachable" Cluster "check the kubeconfig, its context, the network and the API server";
+    ClusterDenied "cluster-denied" Cluster "log in again, or ask whoever runs the cluster for the right that the message names";
+    ClusterNotFound "cluster-not-found" Cluster "check the name and the namespace; `gantry dv -A` lists all DataVolumes";
+    ClusterRefused "cluster-refused" Cluster "correct what the message names";
     Cancelled "cancelled" Cancelled "run the same command again; it resumes where the source allows";
 }
 

@@ -23,6 +23,7 @@ mod import;
 mod live;
 mod names;
 mod populator;
+pub mod preview;
 mod quota;
 mod run;
 #[cfg(test)]

@@ -36,19 +36,27 @@ pub enum Kind {
     Unreachable,
 }
 
+impl Kind {
+    /// What a refused or failed request means for the caller.
+    #[must_use]
+    pub fn of(error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Unreachable };
+        match (status.code, status.reason.as_str()) {
+            (409, "AlreadyExists") => Self::Exists,
+            (409, _) => Self::Conflict,
+            (404, _) => Self::Gone,
+            (403, _) if status.message.contains("exceeded quota") => Self::Quota,
+            (400..=499, _) => Self::Refused,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
 impl Error {
     /// What the failure means for the caller.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        let kube::Error::Api(status) = &self.source else { return Kind::Unreachable };
-        match (status.code, status.reason.as_str()) {
-            (409, "AlreadyExists") => Kind::Exists,
-            (409, _) => Kind::Conflict,
-            (404, _) => Kind::Gone,
-            (403, _) if status.message.contains("exceeded quota") => Kind::Quota,
-            (400..=499, _) => Kind::Refused,
-            _ => Kind::Unreachable,
-        }
+        Kind::of(&self.source)
     }
 
     /// What the API server said.

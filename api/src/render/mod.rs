@@ -23,7 +23,7 @@ use crate::cdi::{CdiConfigStatus, ContentType, StorageProfile, StorageSpec};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaimSpec};
 use k8s_openapi::api::storage::v1::StorageClass;
 
-pub use class::choose_class;
+pub use class::{ClassChoice, choose_class};
 pub use size::{Overhead, bytes_of};
 
 /// The reason of the event that tells a refusal.
@@ -154,7 +154,7 @@ pub fn complete(
         claim.volume_mode = Some(FILESYSTEM.to_owned());
     }
     match choose_class(claim.storage_class_name.as_deref(), purpose.content, &cluster.classes) {
-        Some(class) => modes::fill(&mut claim, class, cluster)?,
+        Some((class, _)) => modes::fill(&mut claim, class, cluster)?,
         None => volume::fill(&mut claim, cluster)?,
     }
     size::fill(&mut claim, purpose, cluster)?;

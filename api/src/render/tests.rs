@@ -79,18 +79,20 @@ fn the_class_is_the_one_named_then_the_default_for_machines_then_the_clusters() 
     let off = plain().class("c", 2022, "{storageclass.kubevirt.io/is-default-virt-class: 'false'}", BOTH_WAYS);
     let younger = plain().class("d", 2023, DEFAULT, BOTH_WAYS).class("c", 2023, DEFAULT, BOTH_WAYS);
     for (bed, name, content, class) in [
-        (&plain(), Some("a"), ContentType::Kubevirt, Some("a")),
+        (&plain(), Some("a"), ContentType::Kubevirt, Some(("a", ClassChoice::Named))),
         (&plain(), Some("none"), ContentType::Kubevirt, None),
         (&plain(), Some(""), ContentType::Kubevirt, None),
-        (&plain(), None, ContentType::Kubevirt, Some("b")),
-        (&virt, None, ContentType::Kubevirt, Some("c")),
-        (&virt, None, ContentType::Archive, Some("b")),
-        (&off, None, ContentType::Kubevirt, Some("b")),
-        (&younger, None, ContentType::Kubevirt, Some("c")),
+        (&plain(), None, ContentType::Kubevirt, Some(("b", ClassChoice::Default))),
+        (&virt, None, ContentType::Kubevirt, Some(("c", ClassChoice::DefaultForMachines))),
+        (&virt, None, ContentType::Archive, Some(("b", ClassChoice::Default))),
+        (&off, None, ContentType::Kubevirt, Some(("b", ClassChoice::Default))),
+        (&younger, None, ContentType::Kubevirt, Some(("c", ClassChoice::Default))),
         (&Bed::default(), None, ContentType::Kubevirt, None),
     ] {
-        let chosen = choose_class(name, content, &bed.cluster().classes);
-        assert_eq!(chosen.and_then(|chosen| chosen.metadata.name.as_deref()), class, "{name:?} {content:?}");
+        let cluster = bed.cluster();
+        let chosen = choose_class(name, content, &cluster.classes);
+        let chosen = chosen.map(|(class, choice)| (class.metadata.name.as_deref().unwrap_or_default(), choice));
+        assert_eq!(chosen, class, "{name:?} {content:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use contract::{Code, Failure};
 use importer::signals;
 
 use crate::arguments::{Arguments, Command};
+use crate::{dv, explain};
 
 /// Runs what was typed and returns the exit code of what went well.
 ///
@@ -30,6 +31,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Inspect(inspect) => inspect::run(&inspect, &cancel)?,
         Command::Fingerprint(of) => fingerprint::print(&of, &cancel)?,
         Command::Verify(verify) => fingerprint::verify(&verify, &cancel)?,
+        Command::Dv(dv) => dv::run(&dv, &cancel)?,
+        Command::Explain(explain) => return explain::run(&explain, &cancel),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "gantry", &mut std::io::stdout());
         }

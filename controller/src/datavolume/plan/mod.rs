@@ -11,7 +11,7 @@
 use api::cdi::ContentType;
 use api::cdi::{DataVolume, VolumeImportSource};
 use api::phase::Phase;
-use api::render::{self, Cluster, Purpose};
+use api::render::{self, ClassChoice, Cluster, Purpose};
 use api::{annotation, label};
 use contract::{Code, Failure};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec};
@@ -142,23 +142,57 @@ pub(crate) fn is_filled(claim: &PersistentVolumeClaim) -> bool {
 }
 
 fn create(observed: &Observed, settings: &Settings) -> Plan {
-    let data_volume = &observed.data_volume;
-    let spec = &data_volume.spec;
-    let (claim, class) = match rendered(observed) {
-        Ok(rendered) => rendered,
+    let Choice { claim, path, preallocation, .. } = match choose(observed) {
+        Ok(choice) => choice,
         Err(failure) => return Plan::Wait { failure, reason: render::EVENT_REASON },
     };
-    let preallocation = spec.preallocation.or(observed.config.preallocation).unwrap_or(false);
-    let Some(path) = path(observed, &claim, class, preallocation) else {
-        let what = "this release imports from http and blank".to_owned();
-        return wait(Code::SourceUnserved, what, render::EVENT_REASON);
-    };
+    let data_volume = &observed.data_volume;
     let source = (path == Path::Populator).then(|| Box::new(build::source(data_volume, preallocation, settings)));
     Plan::Create { source, claim: Box::new(build::claim(data_volume, claim, path, preallocation, settings)) }
 }
 
+/// What claim a DataVolume gets, how it is filled, and why so.
+pub(crate) struct Choice<'a> {
+    claim: PersistentVolumeClaimSpec,
+    /// The class it will be of.
+    pub(crate) class: Chosen<'a>,
+    pub(crate) path: Path,
+    pub(crate) reason: Reason,
+    preallocation: bool,
+}
+
+/// Why a claim is filled the way it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The annotation `cdi.kubevirt.io/storage.usePopulator` says so.
+    Asked,
+    /// The class has a CSI driver.
+    Driver,
+    /// The class has no CSI driver.
+    NoDriver,
+    /// There is no class.
+    NoClass,
+    /// The claim names what fills it by itself.
+    OwnSource,
+}
+
+/// Chooses for a DataVolume that has no claim yet.
+///
+/// # Errors
+/// No claim can be made of it, or no controller serves its source.
+pub(crate) fn choose(observed: &Observed) -> Result<Choice<'_>, Failure> {
+    let (claim, class) = rendered(observed)?;
+    let preallocation = observed.data_volume.spec.preallocation.or(observed.config.preallocation).unwrap_or(false);
+    let (path, reason) = path(observed, &claim, class.map(|(class, _)| class), preallocation)
+        .ok_or_else(|| Failure::new(Code::SourceUnserved, "this release imports from http and blank"))?;
+    Ok(Choice { claim, class, path, reason, preallocation })
+}
+
+/// A class, and why it is this one.
+type Chosen<'a> = Option<(&'a StorageClass, ClassChoice)>;
+
 /// The specification of the claim, and the class it will be of.
-fn rendered(observed: &Observed) -> Result<(PersistentVolumeClaimSpec, Option<&StorageClass>), Failure> {
+fn rendered(observed: &Observed) -> Result<(PersistentVolumeClaimSpec, Chosen<'_>), Failure> {
     let spec = &observed.data_volume.spec;
     let content = spec.known_content_type().unwrap_or_default();
     let classes: Vec<&StorageClass> = observed.classes.iter().map(AsRef::as_ref).collect();
@@ -178,7 +212,7 @@ fn rendered(observed: &Observed) -> Result<(PersistentVolumeClaimSpec, Option<&S
         claim.volume_mode.get_or_insert_with(|| render::FROM_STORAGE_PROFILE.to_owned());
         // Before the webhook the API server fills in its own default, which may be another than that for virtual machines.
         if claim.storage_class_name.is_none() {
-            claim.storage_class_name = class.and_then(|class| class.metadata.name.clone());
+            claim.storage_class_name = class.and_then(|(class, _)| class.metadata.name.clone());
         }
         return Ok((claim, class));
     }
@@ -195,17 +229,17 @@ fn rendered(observed: &Observed) -> Result<(PersistentVolumeClaimSpec, Option<&S
     Ok((claim, class))
 }
 
-/// How the claim is filled; nothing if no controller serves its source.
+/// How the claim is filled, and why so; nothing if no controller serves its source.
 fn path(
     observed: &Observed,
     claim: &PersistentVolumeClaimSpec,
     class: Option<&StorageClass>,
     preallocation: bool,
-) -> Option<Path> {
+) -> Option<(Path, Reason)> {
     let data_volume = &observed.data_volume;
     let Some(source) = &data_volume.spec.source else {
         let external = claim.data_source.is_some() || claim.data_source_ref.is_some();
-        return external.then_some(Path::External);
+        return external.then_some((Path::External, Reason::OwnSource));
     };
     if source.http.is_none() && source.blank.is_none() {
         return None;
@@ -218,11 +252,18 @@ fn path(
         && !preallocation
         && claim.volume_mode.as_deref() == Some("Block")
         && !(at_once && class.is_some_and(import::waits_for_consumer));
-    Some(match said.unwrap_or(has_driver) {
+    let path = match said.unwrap_or(has_driver) {
         false => Path::Direct,
         true if empty => Path::Empty,
         true => Path::Populator,
-    })
+    };
+    let reason = match (said, class) {
+        (Some(_), _) => Reason::Asked,
+        (None, None) => Reason::NoClass,
+        (None, Some(_)) if has_driver => Reason::Driver,
+        (None, Some(_)) => Reason::NoDriver,
+    };
+    Some((path, reason))
 }
 
 #[cfg(test)]

@@ -55,12 +55,12 @@ fn about_kinds(configuration: &'static str, path: &'static str, plurals: &[&str]
     Webhook { configuration, path, rules, timeout: PATIENCE, more: json!({}) }
 }
 
-/// Whether the product may go while there are DataVolumes. CDI lets it go when nobody answers, which defeats the purpose.
+/// Whether the product may go while there are DataVolumes, and what of its specification has no effect. CDI lets it go when nobody answers, which defeats the purpose.
 fn about_cdis() -> Webhook {
     Webhook {
         configuration: "cdi-api-validate",
         path: "/cdi-validate",
-        rules: json!([rule(cdi::GROUP, cdi::VERSION, &["cdis"], &["DELETE"])]),
+        rules: json!([rule(cdi::GROUP, cdi::VERSION, &["cdis"], &["CREATE", "UPDATE", "DELETE"])]),
         timeout: PATIENCE,
         more: json!({}),
     }

@@ -2,6 +2,7 @@
 
 use api::cdi::Cdi;
 use api::label;
+use serde_json::Value;
 
 use super::{Count, Refusal};
 
@@ -19,6 +20,21 @@ pub fn selector() -> String {
 pub fn depends_on_data_volumes(cdi: &Cdi) -> bool {
     let phase = cdi.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
     cdi.spec.uninstall_strategy.as_deref() == Some(BLOCK_IF_USED) && !["", "Error"].contains(&phase)
+}
+
+/// Fields that an operator would heed, which comes with a later release.
+const UNHEEDED: [&str; 5] = ["imagePullPolicy", "infra", "customizeComponents", "certConfig", "priorityClass"];
+
+/// What the user should know of a specification: manifests of CDI are taken as they are, and nothing is ignored in silence.
+#[must_use]
+pub fn warnings(spec: &Value) -> Vec<String> {
+    let unheeded = UNHEEDED.iter().filter(|field| !spec[**field].is_null());
+    let said = |field: &&str| {
+        format!("spec.{field} has no effect: this release has no operator, change the Deployments of deploy/gantry.yaml instead")
+    };
+    let clones = (!spec["cloneStrategyOverride"].is_null())
+        .then(|| "spec.cloneStrategyOverride has no effect: this release does not clone".to_owned());
+    unheeded.map(said).chain(clones).collect()
 }
 
 /// Why the object stays, if DataVolumes keep it.
@@ -72,5 +88,20 @@ mod tests {
     #[test]
     fn data_volumes_of_crons_are_left_out_of_the_count() {
         assert_eq!(selector(), "!cdi.kubevirt.io/dataImportCron");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_named_and_what_has_is_not() {
+        let heeded = serde_json::json!({
+            "config": {}, "workload": {}, "uninstallStrategy": "RemoveWorkloads",
+        });
+        assert_eq!(warnings(&heeded), [""; 0]);
+        assert_eq!(warnings(&Value::Null), [""; 0]);
+        let unheeded = serde_json::json!({"infra": {}, "certConfig": {}, "cloneStrategyOverride": "copy"});
+        let said = warnings(&unheeded);
+        for (said, field) in said.iter().zip(["spec.infra", "spec.certConfig", "spec.cloneStrategyOverride"]) {
+            assert!(said.starts_with(field), "{said}");
+        }
+        assert_eq!(said.len(), 3);
     }
 }

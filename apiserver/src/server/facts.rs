@@ -34,6 +34,13 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// Whether claims that ask for it are completed.
+    #[must_use]
+    pub fn completes_claims(&self) -> bool {
+        let said = self.config.as_ref().and_then(|config| config.spec.webhook_pvc_rendering.as_deref());
+        said != Some("Disabled")
+    }
+
     /// Whether existing claims are taken over.
     #[must_use]
     pub fn adopts_claims(&self) -> bool {

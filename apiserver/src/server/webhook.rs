@@ -112,6 +112,7 @@ impl Webhook {
             }
             (Self::PopulatorValidate, Operation::Create) => upload_source(request),
             (Self::CdiValidate, Operation::Delete) => installation(request, facts).await,
+            (Self::CdiValidate, Operation::Create | Operation::Update) => Ok(Verdict::Allowed),
             (Self::ClaimMutate, Operation::Create) => claim_of(request, facts).await,
             (Self::DefinitionValidate, Operation::Delete) => definition(request, facts).await,
             (_, Operation::Create) if unserved::KINDS.contains(&kind) => Ok(Verdict::Refused(unserved::create(kind).0)),
@@ -125,7 +126,10 @@ impl Webhook {
 
     /// What the user should know besides the verdict.
     pub(super) fn warnings(self, request: &Request) -> Vec<String> {
-        unserved::warnings(&request.kind.kind)
+        match (self, &request.object) {
+            (Self::CdiValidate, Some(object)) => cdi::warnings(&object.data["spec"]),
+            _ => unserved::warnings(&request.kind.kind),
+        }
     }
 
     fn stray(self, request: &Request) -> Error {
@@ -189,13 +193,17 @@ async fn claim_of<F: Facts>(request: &Request, facts: &F) -> Result<Verdict, Err
     }
     let observe = async {
         let storage = facts.storage()?;
+        if !storage.completes_claims() {
+            return Ok(None);
+        }
         let classes: Vec<_> = storage.classes.iter().map(Arc::as_ref).collect();
         let name = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
         let volumes = if needs_volumes(name, &classes) { facts.volumes().await? } else { Vec::new() };
-        Ok::<_, Unread>((storage, volumes))
+        Ok::<_, Unread>(Some((storage, volumes)))
     };
     let (storage, volumes) = match observe.await {
-        Ok(observed) => observed,
+        Ok(Some(observed)) => observed,
+        Ok(None) => return Ok(Verdict::Allowed),
         Err(unread) => return Ok(unread.into()),
     };
     let cluster = Cluster {

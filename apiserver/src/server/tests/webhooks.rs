@@ -49,6 +49,8 @@ const CASES: &str = "
 /unserved-validate UPDATE DataSource | {spec: {a: 1}} | {spec: {a: 2}} | allowed
 /cdi-validate DELETE CDI | - | CDI | refused rejecting the uninstall request, since there are still 2 DataVolumes present
 /cdi-validate DELETE CDI | - | {spec: {}} | allowed
+/cdi-validate CREATE CDI | {spec: {infra: {}}} | - | allowed
+/cdi-validate UPDATE CDI | {spec: {infra: {}}} | {spec: {}} | allowed
 /crd-validate DELETE CustomResourceDefinition | - | CRD | refused datavolumes.cdi.kubevirt.io stays: there are 2 objects
 /crd-validate DELETE CustomResourceDefinition | - | FOREIGN_CRD | allowed
 /pvc-mutate CREATE PersistentVolumeClaim | {spec: {}} | - | allowed
@@ -139,6 +141,20 @@ async fn a_claim_is_completed_by_a_patch() {
     let expected = json!({ "storageClassName": "fast", "volumeMode": "Filesystem", "accessModes": ["ReadWriteOnce"],
                            "resources": { "requests": { "storage": "3145728" } } });
     assert_eq!(object["spec"], expected);
+}
+
+#[tokio::test]
+async fn no_claim_is_completed_where_that_is_disabled() {
+    let claim = "{metadata: {labels: {cdi.kubevirt.io/applyStorageProfile: 'true'}},
+        spec: {resources: {requests: {storage: 2Mi}}}}";
+    let create = review("CREATE", "PersistentVolumeClaim", Some(claim), None);
+    for (said, completed) in [("Disabled", false), ("Enabled", true)] {
+        let mut made = Made { storage: storage("[]"), ..Made::default() };
+        let mut config = (**made.storage.config.as_ref().unwrap()).clone();
+        config.spec.webhook_pvc_rendering = Some(said.to_owned());
+        made.storage.config = Some(config.into());
+        assert_eq!(told(Webhook::ClaimMutate, &create, &made).await != "allowed", completed, "{said}");
+    }
 }
 
 #[tokio::test]

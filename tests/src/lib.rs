@@ -10,6 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 mod bounded;
+pub mod consumer;
+pub mod metrics;
+pub mod moment;
 pub mod objects;
 
 pub use fixtures::soak::repeated;

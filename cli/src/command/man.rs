@@ -26,6 +26,12 @@ const ENVIRONMENT: [(&str, &str); 3] = [
     ),
 ];
 
+/// What the commands that talk to a cluster read of it.
+const ENVIRONMENT_OF_CLUSTERS: [(&str, &str); 2] = [
+    ("KUBECONFIG", "Kubeconfigs, with colons between them, if there is no --kubeconfig; ~/.kube/config if not set."),
+    ("HTTPS_PROXY, NO_PROXY", "Proxy for the API server, if the kubeconfig names none; also in lower case."),
+];
+
 /// Writes one page for the command and one for each subcommand into `directory`.
 ///
 /// # Errors
@@ -50,10 +56,15 @@ fn page(man: &Man, command: &clap::Command) -> io::Result<String> {
     let mut page = Vec::new();
     man.render(&mut page)?;
     let mut rest = Roff::new();
-    if command.get_name() == "import" {
+    let environment: &[(&str, &str)] = match command.get_name() {
+        "import" => &ENVIRONMENT,
+        "dv" | "explain" => &ENVIRONMENT_OF_CLUSTERS,
+        _ => &[],
+    };
+    if !environment.is_empty() {
         rest.control("SH", ["ENVIRONMENT"]);
-        for (name, meaning) in ENVIRONMENT {
-            rest.control("TP", []).text([bold(name)]).text([roman(meaning)]);
+        for (name, meaning) in environment {
+            rest.control("TP", []).text([bold(*name)]).text([roman(*meaning)]);
         }
     }
     rest.control("SH", ["EXIT STATUS"]).text([roman(EXIT_CODES)]);

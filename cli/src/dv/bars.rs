@@ -6,6 +6,7 @@ use contract::{Code, Failure};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
+use super::follow::Told;
 use super::row::Row;
 use super::table::Table;
 
@@ -16,6 +17,7 @@ pub(super) struct Bars {
     style: ProgressStyle,
     table: Table,
     with_namespace: bool,
+    told: Told,
 }
 
 impl Bars {
@@ -24,11 +26,11 @@ impl Bars {
     /// # Errors
     /// The terminal cannot be written.
     pub(super) fn under(table: Table, with_namespace: bool) -> Result<Self, Failure> {
-        let style = ProgressStyle::with_template("{prefix:24} {bar:28} {msg}");
+        let style = ProgressStyle::with_template(&format!("{{prefix:{}}} {{bar:28}} {{msg}}", table.name_width()));
         let style =
             style.map_err(|error| Failure::new(Code::Internal, format!("the bars have no template: {error}")))?;
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        let bars = Self { all, bars: BTreeMap::new(), style, table, with_namespace };
+        let bars = Self { all, bars: BTreeMap::new(), style, table, with_namespace, told: Told::default() };
         bars.print(&bars.table.head())?;
         Ok(bars)
     }
@@ -44,7 +46,10 @@ impl Bars {
                 self.all.remove(&bar);
             }
             self.print(&self.table.line(row, Timestamp::now()))?;
-            return row.trouble().iter().try_for_each(|line| self.print(line));
+        }
+        self.told.news(row).iter().try_for_each(|line| self.print(line))?;
+        if row.finished {
+            return Ok(());
         }
         let bar = self.bars.entry(row.key()).or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new(1).with_style(self.style.clone()));

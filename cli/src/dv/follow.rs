@@ -76,6 +76,21 @@ impl Followed {
     }
 }
 
+/// What goes wrong, told once and not at each of the many changes while it does.
+#[derive(Debug, Default)]
+pub(super) struct Told(BTreeMap<Key, Vec<String>>);
+
+impl Told {
+    /// What is wrong with a DataVolume, if that was not told last.
+    pub(super) fn news(&mut self, row: &Row) -> Vec<String> {
+        let trouble = row.trouble();
+        match self.0.insert(row.key(), trouble.clone()) {
+            Some(before) if before == trouble => Vec::new(),
+            _ => trouble,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +141,15 @@ mod tests {
         named.take(row("b", "phase: Failed"));
         assert!(named.is_over() && named.outcome().is_err());
         assert!(named.lose(&key("a")).is_some() && named.is_over());
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_comes_and_when_it_comes_again() {
+        let mut told = Told::default();
+        let wrong = row("a", "phase: Pending, gantry: {lastError: {code: x, cause: y, remedy: z, retried: true}}");
+        let well = row("a", "phase: Pending");
+        for (row, lines) in [(&well, 0), (&wrong, 3), (&wrong, 0), (&well, 0), (&wrong, 3)] {
+            assert_eq!(told.news(row).len(), lines);
+        }
     }
 }

@@ -33,6 +33,12 @@ impl Table {
         self
     }
 
+    /// Width of a name, with its namespace where that is shown.
+    pub(super) fn name_width(&self) -> usize {
+        let [namespace, name, ..] = self.widths;
+        if self.first == 0 { namespace + 1 + name } else { name }
+    }
+
     pub(super) fn head(&self) -> String {
         self.aligned(HEADS.map(str::to_owned))
     }

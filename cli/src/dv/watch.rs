@@ -1,6 +1,5 @@
 //! Following DataVolumes: a watch that begins again when it is lost, and what shows what it brings.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::bars::Bars;
-use super::follow::Followed;
+use super::follow::{Followed, Told};
 use super::not_there;
 use super::row::Row;
 use super::table::Table;
@@ -120,7 +119,7 @@ fn tell(screen: Option<&Screen>, what: &str) -> Result<(), Failure> {
 /// Where rows are shown.
 enum Screen {
     Json,
-    Lines { table: Table, told: BTreeMap<(String, String), Vec<String>> },
+    Lines { table: Table, told: Told },
     Bars(Bars),
 }
 
@@ -135,7 +134,7 @@ impl Screen {
             return Bars::under(table, with_namespace).map(Self::Bars);
         }
         show::line(&table.head())?;
-        Ok(Self::Lines { table, told: BTreeMap::new() })
+        Ok(Self::Lines { table, told: Told::default() })
     }
 
     fn show(&mut self, row: &Row) -> Result<(), Failure> {
@@ -144,12 +143,7 @@ impl Screen {
             Self::Bars(bars) => bars.show(row),
             Self::Lines { table, told } => {
                 show::line(&table.line(row, Timestamp::now()))?;
-                let trouble = row.trouble();
-                // What goes wrong again and again is told once.
-                if told.insert(row.key(), trouble.clone()).as_ref() == Some(&trouble) {
-                    return Ok(());
-                }
-                trouble.iter().try_for_each(|line| show::line(line))
+                told.news(row).iter().try_for_each(|line| show::line(line))
             }
         }
     }

@@ -14,8 +14,9 @@ pub mod consumer;
 pub mod metrics;
 pub mod moment;
 pub mod objects;
+pub mod watch;
 
-pub use fixtures::soak::repeated;
+pub use fixtures::soak::{repeated, seed};
 
 /// The binary under test: `GANTRY_BIN`, set by `cargo xtask test`.
 ///

@@ -433,3 +433,40 @@ fn imports_go_through_the_proxy_of_the_installation() -> Result<()> {
     ensure!(proxy.requests()?.is_empty(), "the proxy was asked for what it is not for");
     Ok(())
 }
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn a_storage_profile_says_what_its_class_can_do_and_what_is_set_in_it_wins() -> Result<()> {
+    let cluster = Cluster::running()?;
+    let profile = |what: &str, holds: &dyn Fn(&Value) -> bool| -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let text = cluster.ask(&["get", "storageprofile", "gantry-immediate", "--output", "json"])?;
+            let found: Value = serde_json::from_str(&text)?;
+            if holds(&found["status"]) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "the profile is not {what}: {found}");
+            sleep(Duration::from_millis(200));
+        }
+    };
+    let known = |status: &Value| {
+        let recognized = status["conditions"].as_array().into_iter().flatten().find(|one| one["type"] == "Recognized");
+        status["provisioner"] == "csi.gantry.dev"
+            && status["storageClass"] == "gantry-immediate"
+            && recognized.is_some_and(|one| one["status"] == "True")
+            && status["claimPropertySets"][0]["accessModes"] == json!(["ReadWriteOnce"])
+    };
+    profile("known", &known)?;
+    let set = |spec: &Value| {
+        let patch = json!([{"op": "replace", "path": "/spec", "value": spec}]).to_string();
+        cluster.ask(&["patch", "storageprofile", "gantry-immediate", "--type", "json", "--patch", &patch])
+    };
+    let own = json!([{"accessModes": ["ReadOnlyMany"], "volumeMode": "Block"}]);
+    set(&json!({"claimPropertySets": own, "cloneStrategy": "copy"}))?;
+    let told =
+        profile("as it is set", &|status| status["claimPropertySets"] == own && status["cloneStrategy"] == "copy");
+    set(&json!({}))?;
+    told?;
+    profile("known again", &known)
+}

@@ -63,7 +63,7 @@ pub(crate) fn objects() -> Vec<Value> {
     };
     vec![
         service("cdi-api", 443, "https", &json!({label::COMPONENT: label::COMPONENT_APISERVER})),
-        service("cdi-prometheus-metrics", PORT, "metrics", &json!({label::PROMETHEUS: "true"})),
+        metrics_service(),
         deployment(&controller),
         deployment(&apiserver),
         budget(controller.name),
@@ -93,6 +93,13 @@ fn service(name: &str, port: u16, target: &str, selector: &Value) -> Value {
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(name, ""),
         "spec": {"selector": selector, "ports": [{"name": target, "port": port, "targetPort": target, "protocol": "TCP"}]},
     })
+}
+
+/// What a ServiceMonitor for CDI looks for.
+fn metrics_service() -> Value {
+    let mut service = service("cdi-prometheus-metrics", PORT, "metrics", &json!({label::PROMETHEUS: "true"}));
+    service["metadata"]["labels"][label::PROMETHEUS] = json!("true");
+    service
 }
 
 fn budget(name: &str) -> Value {

@@ -30,7 +30,9 @@ const UNHEEDED: [&str; 5] = ["imagePullPolicy", "infra", "customizeComponents", 
 pub fn warnings(spec: &Value) -> Vec<String> {
     let unheeded = UNHEEDED.iter().filter(|field| !spec[**field].is_null());
     let said = |field: &&str| {
-        format!("spec.{field} has no effect: this release has no operator, change the Deployments of deploy/gantry.yaml instead")
+        format!(
+            "spec.{field} has no effect: this release has no operator, change the Deployments of deploy/gantry.yaml instead"
+        )
     };
     let clones = (!spec["cloneStrategyOverride"].is_null())
         .then(|| "spec.cloneStrategyOverride has no effect: this release does not clone".to_owned());

@@ -5,11 +5,12 @@ use fixtures::command::output;
 use fixtures::kubernetes::{Binaries, Cluster, Outcome};
 use fixtures::packages;
 
-use crate::cargo::{build_gantry, command, list, metadata, root, show_and_run, target, text};
+use crate::cargo::{DEV, build_gantry, command, list, metadata, root, show_and_run, target, text};
 use crate::image::{AMD64, build};
+use crate::soak::TIMES;
 
 /// Files of tests that need a cluster begin with this; each of their tests says so by being ignored elsewhere.
-const TESTS: &str = "kubernetes_";
+pub(crate) const TESTS: &str = "kubernetes_";
 /// What the tests of the cluster itself are called here; they are beside its code.
 const BED: &str = "bed";
 
@@ -54,10 +55,19 @@ fn install(cluster: &Cluster) -> Result<()> {
 /// Runs the tests in the cluster that is up, or in one that is ended after the tests, however they went.
 fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
     let files = files(file)?;
+    in_cluster(|| run_tests(&files, name, 1))
+}
+
+/// Runs these files with `times` the iterations, in a cluster as [`test`] has it.
+pub(crate) fn soak(files: &[String], times: u32) -> Result<()> {
+    in_cluster(|| run_tests(files, None, times))
+}
+
+fn in_cluster(test: impl Fn() -> Result<()>) -> Result<()> {
     if Cluster::running().is_ok() {
-        return run_tests(&files, name);
+        return test();
     }
-    let tested = up().and_then(|_| run_tests(&files, name));
+    let tested = up().and_then(|_| test());
     // None is up if it did not start.
     Cluster::running().map_or(Ok(()), Cluster::down).and(tested)
 }
@@ -77,9 +87,9 @@ fn specs(focus: &str) -> Result<()> {
     ended
 }
 
-/// Runs all of them before it says that one has failed.
-fn run_tests(files: &[String], name: Option<&str>) -> Result<()> {
-    let gantry = build_gantry("dev")?;
+/// Runs all of them, random ones with `times` the iterations, before it says that one has failed.
+fn run_tests(files: &[String], name: Option<&str>, times: u32) -> Result<()> {
+    let gantry = build_gantry(DEV)?;
     let mut failed = Vec::new();
     for file in files {
         let mut test = if file == BED {
@@ -87,7 +97,12 @@ fn run_tests(files: &[String], name: Option<&str>) -> Result<()> {
         } else {
             command(&["test", "--package", "tests", "--test", file, "--", "--ignored", "--test-threads", "1"])
         };
-        if show_and_run(test.args(name).env("GANTRY_BIN", &gantry)).is_err() {
+        test.args(name).env("GANTRY_BIN", &gantry).env(TIMES, times.to_string());
+        if times > 1 {
+            // Seeds and what happened are of interest then.
+            test.arg("--nocapture");
+        }
+        if show_and_run(&mut test).is_err() {
             failed.push(&**file);
         }
     }

@@ -36,7 +36,9 @@ usage: cargo xtask TASK
   generate [--check]
                     manifests and tables that come from the types of the API
   fuzz [SECONDS]    every fuzz target for that long (600)
-  soak [N]          the kill and cut tests with N times (100) the iterations
+  soak [N]          the kill and cut tests with N times (100) the iterations, a fifth of it in a cluster
+  soak kubernetes [N]
+                    those in a cluster alone, with N times (20) the iterations; GANTRY_SEED chooses the same again
   soak differential [N] [FORMAT]
                     N (10000) images of each format, intact and damaged, read by Gantry, qemu-img and others
   sbom [FILE]       what the binaries are made of, as CycloneDX (target/gantry.cdx.json)
@@ -82,6 +84,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["fuzz"] => fuzz::run(600),
         ["fuzz", seconds] => fuzz::run(seconds.parse()?),
         ["soak", "differential", words @ ..] => differential::run(words),
+        ["soak", "kubernetes"] => soak::in_cluster(20),
+        ["soak", "kubernetes", times] => soak::in_cluster(times.parse()?),
         ["soak"] => soak::run(100),
         ["soak", times] => soak::run(times.parse()?),
         ["sbom"] => sbom::run(None),

@@ -5,22 +5,46 @@ use std::fs;
 use anyhow::{Result, bail};
 use fixtures::packages;
 
-use crate::cargo::{build_gantry, command, root, show_and_run};
+use crate::cargo::{DEV, build_gantry, command, root, show_and_run};
+use crate::kubernetes;
 
 /// Where such a test's multiplier comes from ...
-const VARIABLE: &str = "GANTRY_SOAK";
+pub(crate) const TIMES: &str = "GANTRY_SOAK";
 /// ... and how it takes it.
 const CALL: &str = "repeated(";
 
 /// Where tests with the real binaries lie.
 const FOLDERS: [&str; 2] = ["tests/tests", "storage/csi/tests"];
+/// A round in a cluster takes about a minute: there are so many times fewer.
+const SLOWER: u32 = 5;
 
-/// Runs every file of them that takes the multiplier, with `times`.
+/// Runs every file of them that takes the multiplier, with `times`; then those that need a cluster, with a fifth of it.
 ///
 /// # Errors
 /// When there is no such file, or a test fails.
 pub(crate) fn run(times: u32) -> Result<()> {
     packages::ensure(packages::TEST)?;
+    let gantry = build_gantry(DEV)?;
+    for name in files()?.iter().filter(|name| !name.starts_with(kubernetes::TESTS)) {
+        show_and_run(
+            command(&["test", "--workspace", "--test", name]).env(TIMES, times.to_string()).env("GANTRY_BIN", &gantry),
+        )?;
+    }
+    in_cluster(times.div_ceil(SLOWER))
+}
+
+/// Runs those that need a cluster, with `times`: in the one that is up, or in one that is ended afterwards.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn in_cluster(times: u32) -> Result<()> {
+    let mut files = files()?;
+    files.retain(|name| name.starts_with(kubernetes::TESTS));
+    kubernetes::soak(&files, times)
+}
+
+/// Names of the files that take the multiplier.
+fn files() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in FOLDERS {
         for entry in fs::read_dir(root().join(folder))? {
@@ -34,13 +58,5 @@ pub(crate) fn run(times: u32) -> Result<()> {
         bail!("no file of {FOLDERS:?} calls {CALL}…)");
     }
     names.sort();
-    let gantry = build_gantry("dev")?;
-    for name in names {
-        show_and_run(
-            command(&["test", "--workspace", "--test", &name])
-                .env(VARIABLE, times.to_string())
-                .env("GANTRY_BIN", &gantry),
-        )?;
-    }
-    Ok(())
+    Ok(names)
 }

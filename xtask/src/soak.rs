@@ -25,7 +25,7 @@ const SLOWER: u32 = 5;
 pub(crate) fn run(times: u32) -> Result<()> {
     packages::ensure(packages::TEST)?;
     let gantry = build_gantry(DEV)?;
-    for name in files()?.iter().filter(|name| !name.starts_with(kubernetes::TESTS)) {
+    for name in files()?.iter().filter(|name| !name.starts_with(kubernetes::PREFIX)) {
         show_and_run(
             command(&["test", "--workspace", "--test", name]).env(TIMES, times.to_string()).env("GANTRY_BIN", &gantry),
         )?;
@@ -39,7 +39,7 @@ pub(crate) fn run(times: u32) -> Result<()> {
 /// As [`run`].
 pub(crate) fn in_cluster(times: u32) -> Result<()> {
     let mut files = files()?;
-    files.retain(|name| name.starts_with(kubernetes::TESTS));
+    files.retain(|name| name.starts_with(kubernetes::PREFIX));
     kubernetes::soak(&files, times)
 }
 

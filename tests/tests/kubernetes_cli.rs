@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fixtures::images::{MIB, raw};
@@ -60,17 +62,21 @@ impl User {
         Ok(self.command(arguments).output()?)
     }
 
-    /// What `gantry explain --json` says of the one DataVolume of a manifest, and its exit code.
-    fn explained(&self, namespace: &str, manifest: &str) -> Result<(Value, i32)> {
+    fn explain(&self, namespace: &str, manifest: &str, more: &[&str]) -> Result<Output> {
         let file = self.folder.path().join("dv.yaml");
         fs::write(&file, manifest)?;
         let file = file.to_str().context("a path")?;
-        let output = self.run(&["explain", "-f", file, "--namespace", namespace, "--json"])?;
+        self.run(&[&["explain", "-f", file, "--namespace", namespace], more].concat())
+    }
+
+    /// What `gantry explain --json` says of the one DataVolume of a manifest, and its exit code.
+    fn explained(&self, namespace: &str, manifest: &str) -> Result<(Value, i32)> {
+        let output = self.explain(namespace, manifest, &["--json"])?;
         let text = String::from_utf8(output.stdout)?;
         let said: Value = serde_json::from_str(&text)
             .with_context(|| format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))?;
         // People are told no less.
-        let lines = self.run(&["explain", "-f", file, "--namespace", namespace])?;
+        let lines = self.explain(namespace, manifest, &[])?;
         ensure!(lines.status.code() == output.status.code(), "{lines:?}");
         let lines = String::from_utf8(lines.stdout)?;
         for refusal in said["dataVolumes"][0]["refusals"].as_array().into_iter().flatten() {
@@ -112,7 +118,7 @@ fn inventory(namespace: &Namespace) -> Result<String> {
 }
 
 fn disk(folder: &Path) -> Result<PathBuf> {
-    Ok(raw::dense(&folder.join("disk.raw"), 8 * MIB, 1)?)
+    raw::dense(&folder.join("disk.raw"), 8 * MIB, 1)
 }
 
 fn server(folder: &Path) -> Result<Nginx> {
@@ -279,14 +285,12 @@ fn what_refuses_it_is_told_and_nothing_is_made() -> Result<()> {
     // A policy takes a moment to be known.
     let _policy = Policy::new(&cluster)?;
     let by_policy = manifest("policy", &url, "", &small);
-    let mut explained = Value::Null;
-    for _ in 0..40 {
-        explained = user.explained(namespace.name(), &by_policy)?.0;
-        if !refusals(&explained).is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(500));
+    let end = Instant::now() + Duration::from_secs(30);
+    while user.explain(namespace.name(), &by_policy, &[])?.status.success() {
+        ensure!(Instant::now() < end, "the policy does not come to be known");
+        sleep(Duration::from_millis(300));
     }
+    let (explained, _) = user.explained(namespace.name(), &by_policy)?;
     ensure!(refusals(&explained) == ["pod-refused"], "{explained}");
     ensure!(explained["pod"]["verdict"]["message"].to_string().contains("not liked here"), "{explained}");
     ensure!(inventory(&namespace)? == before, "something was made: {}", inventory(&namespace)?);

@@ -37,8 +37,6 @@ pub(super) enum Answer {
     Refused(Failure),
     /// There is one of its name.
     Exists,
-    /// Nobody knows: the user may not create such an object, or somebody whose word counts does not answer.
-    Unknown(String),
     /// The user may not create such an object.
     NotAllowed(String),
 }
@@ -92,7 +90,6 @@ async fn judge(access: &Access, kind: Kind, namespace: &str, answered: kube::Res
         (_, 404) => Ok(Answer::Refused(failure(&error))),
         (Refused::Quota, _) => Ok(Answer::Refused(Failure::new(Code::QuotaExceeded, said))),
         (_, 403) if !may_create(access, kind, namespace).await? => Ok(Answer::NotAllowed(said)),
-        (_, 400) if said.contains("does not support dry run") => Ok(Answer::Unknown(said)),
         (Refused::Unreachable, _) => Ok(Answer::Refused(failure(&error))),
         _ => Ok(Answer::Refused(Failure::new(kind.refused, said))),
     }

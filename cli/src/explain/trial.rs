@@ -91,7 +91,6 @@ impl Tried<'_> {
                 self.report.refusals.push(Failure::new(Code::ClusterDenied, said.clone()));
                 (Verdict::refused(said), Some(document.clone()))
             }
-            Answer::Unknown(said) => (Verdict::unknown(said), Some(document.clone())),
         };
         self.report.admission = verdict;
         let Some(kept) = kept else { return Ok(None) };
@@ -110,7 +109,7 @@ impl Tried<'_> {
         let name = &self.report.name;
         Ok(match ask::apply(self.trial.access, DATA_VOLUME, &self.namespace, name, document).await? {
             Answer::Refused(failure) => self.refused(failure),
-            Answer::NotAllowed(said) | Answer::Unknown(said) => Verdict::unknown(said),
+            Answer::NotAllowed(said) => Verdict::unknown(said),
             Answer::Accepted(kept) => {
                 let phase = kept["status"]["phase"].as_str().unwrap_or("not known").to_owned();
                 self.report
@@ -308,7 +307,7 @@ impl Tried<'_> {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
                 (None, Verdict::unknown(format!("there is one called {name} already")))
             }
-            Answer::NotAllowed(said) | Answer::Unknown(said) => (None, Verdict::unknown(said)),
+            Answer::NotAllowed(said) => (None, Verdict::unknown(said)),
         })
     }
 }

@@ -77,12 +77,13 @@ fn decide(observed: &Observed, settings: &Settings) -> Plan {
     }
 }
 
-/// A pod that has done its work ends by itself, and its claim goes on then; one that does not within a while is ended.
+/// A claim is kept as long as there is a pod that names it, ended or not (Kubernetes' protection of claims). One whose container
+/// has ended is given a moment to end, too: it then goes at once.
 fn let_go(observed: &Observed) -> Plan {
-    let holds_it = |pod: &&Arc<Pod>| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod);
+    let holds_it = |pod: &&Arc<Pod>| pod.metadata.deletion_timestamp.is_none();
     let Some(pod) = observed.pod.as_ref().filter(holds_it) else { return Plan::default() };
     let is_ending = status::finished_at(pod).is_some_and(|finished| observed.now < finished + LOOK_AGAIN);
-    if is_ending {
+    if is_ending && !has_ended(pod) {
         Plan { again: Some(LOOK_AGAIN), ..Plan::default() }
     } else {
         Plan { delete: true, ..Plan::default() }

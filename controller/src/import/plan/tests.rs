@@ -228,8 +228,9 @@ fn a_claim_that_is_deleted_loses_its_pod() {
     assert_eq!(decided(&seen), Plan { again: Some(LOOK_AGAIN), ..Plan::default() });
     seen.now += LOOK_AGAIN;
     assert_eq!(decided(&seen), Plan { delete: true, ..Plan::default() });
+    seen.now -= LOOK_AGAIN;
     seen.pod = Some(Arc::new(sample::pod(&sample::container("Succeeded", 0, &ended, &Value::Null))));
-    assert_eq!(decided(&seen), Plan::default());
+    assert_eq!(decided(&seen), Plan { delete: true, ..Plan::default() }, "it holds the claim as long as it is there");
 }
 
 #[test]

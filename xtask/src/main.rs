@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 mod arrows;
 mod bench;
+mod bench_scale;
 mod bench_storage;
 mod cargo;
 mod check;
@@ -33,6 +34,8 @@ usage: cargo xtask TASK
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
                     [--write: the table into README.md and docs/performance.md]
   bench storage     writing inside volumes of gantry-csi, beside a loop device made by hand
+  bench scale       thousands of blank DataVolumes on the cluster, pods and volumes stood in for: memory, requests, queues
+                    [--at-once N] [--idle N] [--write: the table into docs/performance.md]
   generate [--check]
                     manifests and tables that come from the types of the API
   fuzz [SECONDS]    every fuzz target for that long (600)
@@ -78,6 +81,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["test", suite] => test::run(Some(suite)),
         ["demo"] => demo::run(),
         ["bench", "storage"] => bench_storage::run(),
+        ["bench", "scale", options @ ..] => bench_scale::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["generate"] => generate::run(),
         ["generate", "--check"] => generate::check(),

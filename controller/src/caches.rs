@@ -149,3 +149,53 @@ pub(crate) fn trim_event(event: &mut Event) {
         ..Event::default()
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_uses_its_claims_until_it_has_ended() {
+        for (phase, expected) in [("Pending", 2), ("Running", 2), ("Succeeded", 0), ("Failed", 0)] {
+            let claim = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
+            let pod: Pod = serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "home"},
+                "spec": {"containers": [], "volumes": [claim("one"), {"name": "none", "emptyDir": {}}, claim("two")]},
+                "status": {"phase": phase},
+            }))
+            .unwrap();
+            let used = claims_in_use(&pod);
+            assert_eq!(used.len(), expected, "{phase}");
+            assert!(used.iter().all(|claim| claim.namespace.as_deref() == Some("home")));
+        }
+    }
+
+    #[test]
+    fn a_trimmed_volume_has_what_a_handover_and_a_profile_read() {
+        let mut volume = crate::sample::volume_of("disk");
+        let before = volume.clone();
+        let spec = volume.spec.as_mut().unwrap();
+        spec.csi = serde_json::from_value(json!({"driver": "d", "volumeHandle": "h"})).unwrap();
+        spec.node_affinity = Some(k8s_openapi::api::core::v1::VolumeNodeAffinity::default());
+        volume.annotations_mut().insert("by".into(), "driver".into());
+        trim_volume(&mut volume);
+        assert_eq!(volume, before);
+    }
+
+    #[test]
+    fn a_trimmed_event_says_what_was_said_of_which_object_and_when() {
+        let about = json!({"kind": "Pod", "name": "p", "namespace": "home", "uid": "u", "fieldPath": "spec"});
+        let metadata = json!({"name": "e", "namespace": "home", "creationTimestamp": "2026-01-01T00:00:00Z"});
+        let mut event: Event = serde_json::from_value(json!({
+            "metadata": metadata, "involvedObject": about, "message": "no such secret", "reason": "FailedMount",
+            "source": {"component": "kubelet"}, "count": 3,
+        }))
+        .unwrap();
+        trim_event(&mut event);
+        let about = json!({"name": "p", "namespace": "home", "uid": "u"});
+        let kept = json!({"apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": about, "message": "no such secret"});
+        assert_eq!(serde_json::to_value(&event).unwrap(), kept);
+    }
+}

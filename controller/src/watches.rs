@@ -71,7 +71,7 @@ impl Watches {
             sources: sources(queues, indexes.filled.clone()),
             profiles: profiles(queues, indexes.waiting.clone()),
             classes: of_classes(classes, queues, &indexes),
-            drivers: Watch::default(),
+            drivers: drivers(queues, indexes.waiting.clone()),
             configs: configs(queues, indexes.importing.clone()),
             cdis: cdis(queues, indexes.importing.clone()),
             data_volumes,
@@ -182,6 +182,10 @@ fn unmounted(queues: &Queues, pods: Store<Pod>) -> Watch<Event> {
 fn unserved(queues: &Queues, claims: Store<PersistentVolumeClaim>) -> Watch<Event> {
     let target = move |event: &Event| owner::<_, PersistentVolumeClaim>(claims.get(&about(event)?)?.as_ref());
     Watch::<Event>::default().trimmed(trim_event).wakes(&queues.populations, target).wakes(&queues.data_volumes, about)
+}
+
+fn drivers(queues: &Queues, waiting: Index<DataVolume, ()>) -> Watch<CSIDriver> {
+    Watch::default().wakes(&queues.data_volumes, move |_: &CSIDriver| all(&waiting.get(&())))
 }
 
 /// A setting may keep the pods of imports from running.

@@ -13,6 +13,7 @@ use fixtures::kubernetes::{ADDRESS, Cluster};
 use fixtures::nginx::{Nginx, Settings};
 use fixtures::tls::Authority;
 use serde_json::Value;
+use tests::consumer;
 use tests::objects::{Namespace, filled};
 
 /// A DataVolume, the code that it must come to, and whether it is tried again.
@@ -29,6 +30,9 @@ struct Failure {
 const CLAIM: &str =
     "pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}";
 
+const ARCHIVE: &str = "contentType: archive
+  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}";
+
 const MANIFEST: &str = "
 apiVersion: cdi.kubevirt.io/v1beta1
 kind: DataVolume
@@ -43,7 +47,7 @@ fn http(name: &'static str, url: &str, code: &'static str) -> Failure {
 }
 
 /// What servers answer, and images that are refused.
-fn of_sources(plain: &Nginx, login: &Nginx, tls: &Nginx, expired: &Nginx) -> Vec<Failure> {
+fn of_sources([plain, login, tls, expired, elsewhere]: &[Nginx; 5]) -> Vec<Failure> {
     let at = |name: &str| plain.url(name);
     let of_tls = |server: &Nginx, more: &str| format!("http: {{url: '{}'{more}}}", server.url("disk.raw"));
     let mut all = vec![
@@ -67,6 +71,9 @@ fn of_sources(plain: &Nginx, login: &Nginx, tls: &Nginx, expired: &Nginx) -> Vec
         http("nested", &at("nested.gz"), "image-nesting"),
         http("flat-vmdk", &at("flat.vmdk"), "image-external-data"),
         http("too-big", &at("big.qcow2"), "target-too-small"),
+        http("feature-unknown", &at("feature.qcow2"), "image-unsupported"),
+        http("window-too-large", &at("window.zst"), "image-memory"),
+        http("several-disks", &at("several.tar"), "image-several"),
     ];
     all.push(Failure {
         name: "login-wrong",
@@ -81,8 +88,8 @@ fn of_sources(plain: &Nginx, login: &Nginx, tls: &Nginx, expired: &Nginx) -> Vec
     });
     all.push(Failure {
         name: "host-wrong",
-        source: of_tls(tls, ", certConfigMap: authority").replace(&ADDRESS.to_string(), "localhost.localdomain"),
-        ..http("", "", "source-unreachable")
+        source: of_tls(elsewhere, ", certConfigMap: authority"),
+        ..http("", "", "source-tls")
     });
     all.push(Failure {
         name: "checksum",
@@ -90,13 +97,16 @@ fn of_sources(plain: &Nginx, login: &Nginx, tls: &Nginx, expired: &Nginx) -> Vec
         retried: false,
         ..http("", "", "checksum-mismatch")
     });
-    all.push(Failure {
-        name: "not-an-archive",
-        source: format!("http: {{url: '{}'}}", at("disk.raw")),
-        rest: "contentType: archive
-  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}",
-        ..http("", "", "image-malformed")
-    });
+    for (name, file, code) in
+        [("not-an-archive", "disk.raw", "image-malformed"), ("archive-unsafe", "unsafe.tar", "archive-unsafe")]
+    {
+        all.push(Failure {
+            name,
+            source: format!("http: {{url: '{}'}}", at(file)),
+            rest: ARCHIVE,
+            ..http("", "", code)
+        });
+    }
     all
 }
 
@@ -175,6 +185,10 @@ fn images(folder: &Path) -> Result<()> {
     // The method of encryption.
     encrypted[32..36].copy_from_slice(&2_u32.to_be_bytes());
     fs::write(image("encrypted.qcow2"), encrypted)?;
+    let mut feature = whole.clone();
+    // An incompatible feature that nobody has thought of yet.
+    feature[72..80].copy_from_slice(&(1_u64 << 40).to_be_bytes());
+    fs::write(image("feature.qcow2"), feature)?;
     run(Command::new("gzip").args(["--keep", "--force"]).arg(&disk))?;
     let mut packed = fs::read(image("disk.raw.gz"))?;
     let middle = packed.len() / 2;
@@ -186,16 +200,25 @@ fn images(folder: &Path) -> Result<()> {
     qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "disk.raw", "backing.qcow2"])?;
     qemu_img(&["create", "-q", "-f", "qcow2", "-o", "data_file=data.raw", "external.qcow2", "8M"])?;
     qemu_img(&["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "flat.vmdk", "8M"])?;
-    qemu_img(&["create", "-q", "-f", "qcow2", "big.qcow2", "1T"])
+    qemu_img(&["create", "-q", "-f", "qcow2", "big.qcow2", "1T"])?;
+    // Of what flows in, zstd does not know that it is smaller than the window.
+    let flow = "cat disk.raw | zstd --quiet --long=28 --stdout > window.zst";
+    run(Command::new("sh").current_dir(folder).args(["-c", flow]))?;
+    fs::copy(image("whole.qcow2"), image("other.qcow2"))?;
+    let tar = |arguments: &[&str]| run(Command::new("tar").current_dir(folder).args(arguments));
+    tar(&["-cf", "several.tar", "whole.qcow2", "other.qcow2"])?;
+    tar(&["-cPf", "unsafe.tar", "--transform", "s,^,../,", "disk.raw"])
 }
 
-/// The servers: plain, with a login, with a certificate of an authority nobody knows, and with one that is over.
-fn servers(folder: &Path, authority: &Authority) -> Result<[Nginx; 4]> {
+/// The servers: plain, with a login, with a certificate of an authority nobody knows, with one that is over, and with one of
+/// another host.
+fn servers(folder: &Path, authority: &Authority) -> Result<[Nginx; 5]> {
     let settings = || Settings::new(folder).address(ADDRESS);
     let answers = ["403", "410", "429", "500", "503"].map(|code| format!("location = /{code} {{ return {code}; }}"));
     let plain = answers.iter().fold(settings(), |settings, answer| settings.directive(answer));
     let plain = plain.directive("location = /loop { return 302 /loop; }");
     let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
+    let elsewhere = authority.issue("elsewhere.example")?;
     let over = folder.join("over.pem");
     run(Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=over", "-not_before", "20200101000000Z"])
@@ -210,6 +233,7 @@ fn servers(folder: &Path, authority: &Authority) -> Result<[Nginx; 4]> {
         settings().login("user", "password").start()?,
         settings().tls(&certificate, &key).start()?,
         settings().tls(&over, &folder.join("over.key")).start()?,
+        settings().tls(&elsewhere.0, &elsewhere.1).start()?,
     ])
 }
 
@@ -282,13 +306,14 @@ fn every_failure_is_told_on_the_data_volume() -> Result<()> {
     let folder = tempfile::tempdir()?;
     images(folder.path())?;
     let authority = Authority::create(folder.path())?;
-    let [plain, login, tls, expired] = servers(folder.path(), &authority)?;
+    let servers = servers(folder.path(), &authority)?;
     let namespace = Namespace::new(&cluster, "failures", "pod-security.kubernetes.io/enforce: restricted")?;
     namespace.apply(OBJECTS)?;
     for (name, file) in [("expired", folder.path().join("over.pem")), ("authority", authority.certificate())] {
         namespace.ask(&["create", "configmap", name, &format!("--from-file=ca.pem={}", file.display())])?;
     }
-    let all: Vec<Failure> = of_sources(&plain, &login, &tls, &expired).into_iter().chain(of_cluster(&plain)).collect();
+    let all: Vec<Failure> = of_sources(&servers).into_iter().chain(of_cluster(&servers[0])).collect();
+    ensure!(all.len() >= 40, "{} failures", all.len());
     // Some at a time: each pod wants memory, and a failed one goes on trying.
     for failures in all.chunks(8) {
         for failure in failures {
@@ -393,4 +418,28 @@ fn authorities_of_the_proxy_are_trusted_and_copied_from_the_products_namespace()
     configure(r#"{"spec": {"importProxy": null}}"#)?;
     cluster.ask(&["delete", "configmap", "of-the-proxy", "--namespace", "cdi"])?;
     done.map(drop)
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn a_claim_in_use_is_told_and_filled_once_its_user_has_ended() -> Result<()> {
+    let cluster = Cluster::running()?;
+    cluster.share_network()?;
+    let folder = tempfile::tempdir()?;
+    raw::dense(&folder.path().join("disk.raw"), 8 * MIB, 1)?;
+    let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
+    let namespace = Namespace::new(&cluster, "used", "pod-security.kubernetes.io/enforce: restricted")?;
+    let direct = "{name: used, annotations: {cdi.kubevirt.io/storage.usePopulator: 'false'}}";
+    let source = format!("http: {{url: '{}'}}", nginx.url("disk.raw"));
+    let rest = CLAIM.replace("gantry-immediate", "gantry");
+    namespace.apply(&filled(MANIFEST, &[("{name: $name}", direct), ("$source", &source), ("$rest", &rest)]))?;
+    namespace.until("pvc/used", "there", |_| true)?;
+    consumer::start(&namespace, "used", false, "until test -e /data/end; do sleep 0.2; done; rm /data/end")?;
+    namespace.until("datavolume/used", "claim-in-use", |found| shown(found).0 == "claim-in-use")?;
+    ensure!(nginx.requests()?.is_empty(), "it was written beside its user");
+    namespace.until("pod/consumer-of-used", "running", |found| found["status"]["phase"] == "Running")?;
+    namespace.ask(&["exec", "consumer-of-used", "--", "/bin/busybox", "touch", "/data/end"])?;
+    namespace.until("datavolume/used", "Succeeded", |found| found["status"]["phase"] == "Succeeded")?;
+    ensure!(namespace.events("used")?.iter().any(|reason| reason == "ImportTargetInUse"), "no event");
+    consumer::said(&namespace, "used").map(drop)
 }

@@ -423,6 +423,31 @@ spec:
     succeeded(&namespace, "copy")?;
     let claim = there(&namespace, "pvc/copy")?;
     ensure!(annotation(&claim, "cdi.kubevirt.io/externalPopulation") == "true", "{claim}");
+    let events = namespace.events("copy")?;
+    ensure!(events.iter().any(|reason| reason == "ExternalPopulationSucceeded"), "{events:?}");
     ensure!(consumer::digest(&namespace, "copy", false, SIZE)? == bed.digest, "it holds something else");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn nobody_is_waited_for_where_the_volume_is_wanted_at_once() -> Result<()> {
+    let bed = Bed::new("")?;
+    let namespace = Namespace::new(&bed.cluster, "at-once", RESTRICTED)?;
+    let rest = CLAIM.replace("gantry-immediate", "gantry");
+    let block = rest.replace("pvc: {", "pvc: {volumeMode: Block, ");
+    for (name, populator, source, rest) in [
+        ("handed-over", "true", bed.source("disk.raw"), &rest),
+        ("in-place", "false", bed.source("disk.raw"), &rest),
+        ("empty", "true", "blank: {}".to_owned(), &block),
+    ] {
+        let metadata = format!(
+            "annotations: {{cdi.kubevirt.io/storage.usePopulator: '{populator}', cdi.kubevirt.io/storage.bind.immediate.requested: ''}}"
+        );
+        create(&namespace, name, &metadata, &source, rest)?;
+        succeeded(&namespace, name)?;
+        let claim = there(&namespace, &format!("pvc/{name}"))?;
+        ensure!(claim["status"]["phase"] == "Bound", "{claim}");
+    }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! What the installation's settings change, in the administrator's hands: `cargo xtask kubernetes test`.
 
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fixtures::command::output;
+use fixtures::command::{output, run};
 use fixtures::images::{MIB, raw};
 use fixtures::kubernetes::{ADDRESS, Cluster};
 use fixtures::nginx::{Nginx, Settings};
@@ -324,7 +325,7 @@ fn the_default_class_for_virtual_machines_is_chosen_and_its_smallest_claim_heede
     pending?;
     let claim = namespace.object("pvc/disk")?.context("no claim")?;
     ensure!(claim["spec"]["storageClassName"] == "gantry-immediate", "{claim}");
-    ensure!(claim["spec"]["resources"]["requests"]["storage"] == (100 * MIB).to_string(), "{claim}");
+    ensure!(claim["spec"]["resources"]["requests"]["storage"] == "104857600", "{claim}");
     Ok(())
 }
 
@@ -355,13 +356,15 @@ fn metrics_are_for_those_who_may_read_them() -> Result<()> {
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn an_importer_that_is_killed_for_its_memory_is_told_and_goes_on_with_more() -> Result<()> {
     let bed = Bed::new("")?;
-    // Enough to fill the importer's buffers.
-    raw::dense(&bed.folder.path().join("disk.raw"), 40 * MIB, 1)?;
+    // What flows in is compressed with a window of 64 MiB, which the importer has to keep.
+    raw::dense(&bed.folder.path().join("large"), 40 * MIB, 1)?;
+    let flow = "cat large | zstd --quiet --long=26 --stdout > disk.raw";
+    run(Command::new("sh").current_dir(bed.folder.path()).args(["-c", flow]))?;
     let config = Config::of(&bed.cluster)?;
     let namespace = Namespace::new(&bed.cluster, "memory", RESTRICTED)?;
-    config.set(&json!({"podResourceRequirements": {"requests": {"memory": "20Mi"}, "limits": {"memory": "20Mi"}}}))?;
+    config.set(&json!({"podResourceRequirements": {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}}))?;
     config_until(&bed.cluster, "heeded", |found| {
-        found["status"]["defaultPodResourceRequirements"]["limits"]["memory"] == "20Mi"
+        found["status"]["defaultPodResourceRequirements"]["limits"]["memory"] == "24Mi"
     })?;
     bed.create(&namespace, "disk", CLAIM)?;
     failed(&namespace, "disk", "pod-memory")?;

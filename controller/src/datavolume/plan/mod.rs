@@ -142,13 +142,29 @@ pub(crate) fn is_filled(claim: &PersistentVolumeClaim) -> bool {
 }
 
 fn create(observed: &Observed, settings: &Settings) -> Plan {
-    let Choice { claim, path, preallocation, .. } = match choose(observed) {
+    let Choice { claim, class, path, preallocation, .. } = match choose(observed) {
         Ok(choice) => choice,
         Err(failure) => return Plan::Wait { failure, reason: render::EVENT_REASON },
     };
+    if path == Path::External
+        && let Some(failure) = undriven(observed, class)
+    {
+        return Plan::Wait { failure, reason: "NoCSIDriverForExternalPopulation" };
+    }
     let data_volume = &observed.data_volume;
     let source = (path == Path::Populator).then(|| Box::new(build::source(data_volume, preallocation, settings)));
     Plan::Create { source, claim: Box::new(build::claim(data_volume, claim, path, preallocation, settings)) }
+}
+
+/// That nobody would read the data source of a claim of this class: it would be bound to an empty volume.
+fn undriven(observed: &Observed, class: Chosen<'_>) -> Option<Failure> {
+    let what = match class {
+        Some((class, _)) if observed.drivers.contains(&class.provisioner) => return None,
+        Some((class, _)) => format!("no CSI driver is installed for the class {}", class.name_any()),
+        None => "there is no class, and so no CSI driver".to_owned(),
+    };
+    let failure = Failure::new(Code::ClaimNoClass, format!("{what}, which would read the data source"));
+    Some(failure.at("spec").remedy("name a class whose CSI driver is installed"))
 }
 
 /// What claim a DataVolume gets, how it is filled, and why so.

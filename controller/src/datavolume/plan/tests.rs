@@ -195,3 +195,25 @@ fn a_prepopulated_claim_is_left_alone() {
     seen.claim = Some(Arc::new(sample::claim("disk", "Bound", &[])));
     assert_eq!(plan(&seen, &sample::settings()), Plan::Follow(Finish::default()));
 }
+
+#[test]
+fn a_data_source_is_left_to_a_driver_and_waits_where_there_is_none() {
+    let copy = "
+apiVersion: cdi.kubevirt.io/v1beta1
+kind: DataVolume
+metadata: {name: disk, namespace: home, uid: uid-of-dv}
+spec:
+  pvc:
+    accessModes: [ReadWriteOnce]
+    storageClassName: local
+    dataSource: {kind: PersistentVolumeClaim, name: original}
+    resources: {requests: {storage: 1Gi}}
+";
+    let mut seen = observed(copy);
+    seen.drivers = vec!["csi.gantry.dev".into()];
+    let Plan::Create { source: None, claim } = plan(&seen, &sample::settings()) else { panic!("no claim") };
+    assert_eq!(claim.annotations().get(annotation::EXTERNAL_POPULATION).map(String::as_str), Some("true"));
+    seen.drivers.clear();
+    let Plan::Wait { failure, reason } = plan(&seen, &sample::settings()) else { panic!("it does not wait") };
+    assert_eq!((failure.code(), reason), (Code::ClaimNoClass, "NoCSIDriverForExternalPopulation"));
+}

@@ -294,7 +294,13 @@ pub(crate) fn events(data_volume: &DataVolume, before: &DataVolumeStatus, now: &
     let mut events = Vec::new();
     let name = data_volume.name_any();
     if before.phase != now.phase {
-        events.extend(of_phase(&name, now.known_phase(), now));
+        let is_external = data_volume.spec.source.is_none();
+        events.extend(match now.known_phase() {
+            Phase::Succeeded if is_external => {
+                Some(Event::normal("ExternalPopulationSucceeded", &format!("Successfully populated PVC {name}")))
+            }
+            phase => of_phase(&name, phase, now),
+        });
     }
     for type_ in [BOUND, RUNNING] {
         let (old, new) = (condition::find(&before.conditions, type_), condition::find(&now.conditions, type_));

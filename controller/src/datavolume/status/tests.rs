@@ -163,6 +163,11 @@ fn a_change_of_phase_is_an_event_with_cdis_reason() {
     };
     let succeeded = reasons(&observed("Bound", &[(annotation::POD_PHASE, "Succeeded")]));
     assert_eq!(succeeded, [("ImportSucceeded".to_owned(), false), ("Bound".to_owned(), false)]);
+    let mut external = observed("Bound", &[(annotation::EXTERNAL_POPULATION, "true")]);
+    let mut data_volume = (*external.data_volume).clone();
+    data_volume.spec.source = None;
+    external.data_volume = Arc::new(data_volume);
+    assert_eq!(reasons(&external)[0].0, "ExternalPopulationSucceeded");
     let lost = reasons(&observed("Lost", &[]));
     assert_eq!(lost, [("ErrClaimLost".to_owned(), true), ("ClaimLost".to_owned(), true)]);
     let running = reasons(&observed("Bound", &[(annotation::POD_PHASE, "Running")]));

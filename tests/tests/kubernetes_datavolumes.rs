@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fixtures::command::output;
 use fixtures::images::qcow2::{Clusters, Qcow2};
 use fixtures::images::{MIB, raw};
@@ -13,6 +14,7 @@ use fixtures::kubernetes::{ADDRESS, BUSYBOX, Cluster};
 use fixtures::nginx::Settings;
 use serde_json::Value;
 use tests::objects::{Namespace, filled};
+use tests::watch::Watcher;
 use tests::{binary, sha256};
 
 const SIZE: u64 = 64 * MIB;
@@ -155,46 +157,6 @@ fn is_in(phase: &'static str) -> impl Fn(&Value) -> bool {
     move |object| object["status"]["phase"] == phase
 }
 
-/// Follows the phases of all DataVolumes of a namespace until it is dropped.
-struct Watcher {
-    child: std::process::Child,
-    log: tempfile::NamedTempFile,
-}
-
-impl Watcher {
-    fn start(cluster: &Cluster, namespace: &str) -> Result<Self> {
-        let log = tempfile::NamedTempFile::new()?;
-        let line = "jsonpath={.metadata.name} {.status.phase} {.status.progress}{'\\n'}";
-        let mut command: Command = cluster.kubectl();
-        command.args(["--namespace", namespace, "get", "datavolumes", "--watch", "--output", line]);
-        let child = command.stdout(log.reopen()?).spawn()?;
-        Ok(Self { child, log })
-    }
-
-    /// Phase and progress of one DataVolume, as they came.
-    fn of(&self, name: &str) -> Result<Vec<(String, String)>> {
-        let text = std::fs::read_to_string(self.log.path())?;
-        let mut seen: Vec<(String, String)> = Vec::new();
-        for line in text.lines() {
-            let mut words = line.split(' ');
-            if words.next() == Some(name) {
-                let pair = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
-                if seen.last() != Some(&pair) {
-                    seen.push(pair);
-                }
-            }
-        }
-        Ok(seen)
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Whether `wanted` stands in `found` in this order.
 fn in_order(found: &[String], wanted: &[&str]) -> bool {
     let mut found = found.iter();
@@ -244,7 +206,7 @@ fn check(namespace: &Namespace, watcher: &Watcher, case: Case, done: &Value, ori
     };
     ensure!(condition("Ready")["status"] == "True" && condition("Bound")["status"] == "True", "{done}");
     ensure!(condition("Running")["status"] == "False" && condition("Running")["reason"] == "Completed", "{done}");
-    let seen = watcher.of(&name)?;
+    let seen = watcher.progress(&name);
     let phases: Vec<String> = seen.iter().map(|(phase, _)| phase.clone()).collect();
     ensure!(in_order(&phases, &case.phases()), "phases of {name}: {seen:?}");
     let events = namespace.events(&name)?;
@@ -308,7 +270,7 @@ fn every_kind_of_data_volume_ends_in_a_claim_with_its_bytes() -> Result<()> {
     let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
     let original = Original::make(folder.path(), &nginx.url("disk.qcow2"))?;
     let namespace = Namespace::new(&cluster, "matrix", "pod-security.kubernetes.io/enforce: restricted")?;
-    let watcher = Watcher::start(&cluster, namespace.name())?;
+    let watcher = Watcher::start(&cluster, namespace.name(), |_| Ok(()));
     fill_all(&namespace, &watcher, &Case::all(), &original)
 }
 
@@ -342,7 +304,7 @@ fn a_hardened_namespace_needs_only_what_deploy_allows() -> Result<()> {
     let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
     let original = Original::make(folder.path(), &nginx.url("disk.qcow2"))?;
     let namespace = Namespace::new(&cluster, "hardened", "pod-security.kubernetes.io/enforce: restricted")?;
-    let watcher = Watcher::start(&cluster, namespace.name())?;
+    let watcher = Watcher::start(&cluster, namespace.name(), |_| Ok(()));
     namespace.apply(HARDENED)?;
     namespace.apply(&std::fs::read_to_string(deploy("namespace.yaml"))?)?;
     let policies = cluster.keep_policies()?;
@@ -382,9 +344,42 @@ fn the_product_can_be_deleted_and_installed_again_in_the_midst_of_an_import() ->
     cluster.ask(&["delete", "--filename", &manifest.display().to_string(), "--timeout", "120s"])?;
     let after = objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()?;
     ensure!(before == after, "other objects: {before:?} {after:?}");
+    the_definition_stays(&cluster)?;
     cluster.install(&[manifest])?;
+    // The controller brings back what is missing of its kinds, and what it makes of them.
+    cluster.ask(&["get", "storageprofiles", "gantry"])?;
     let done = namespace.until(&format!("datavolume/{case}"), "Succeeded", is_in("Succeeded"))?;
     ensure!(done["status"]["gantry"]["fingerprint"] == *original.fingerprint, "{done}");
     ensure!(objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()? == before, "made anew");
-    Ok(())
+    namespace.ask(&["delete", "datavolumes", "--all"])?;
+    the_definition_may_go(&cluster)
+}
+
+const DEFINITION: &str = "datavolumes.cdi.kubevirt.io";
+
+/// Nobody deletes the definition of DataVolumes that there are, not even once the product has gone; one that nobody would miss
+/// anything of may go.
+fn the_definition_stays(cluster: &Cluster) -> Result<()> {
+    let webhooks = cluster.ask(&["get", "validatingwebhookconfigurations", "--output", "name"])?;
+    ensure!(!webhooks.contains("cdi-api-crd-guard"), "the product is there: {webhooks}");
+    let refused = match cluster.ask(&["delete", "crd", DEFINITION]) {
+        Ok(said) => bail!("{said}"),
+        Err(refused) => format!("{refused:#}"),
+    };
+    for part in ["datavolumes.cdi.kubevirt.io stays", "every disk they made", "gantry.dev/in-use-"] {
+        ensure!(refused.contains(part), "{refused}");
+    }
+    cluster.ask(&["delete", "crd", "storageprofiles.cdi.kubevirt.io"]).map(drop)
+}
+
+/// Without DataVolumes nothing keeps it, be the product there or not.
+fn the_definition_may_go(cluster: &Cluster) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match cluster.ask(&["delete", "crd", DEFINITION, "--dry-run=server"]) {
+            Ok(_) => return Ok(()),
+            Err(refused) => ensure!(Instant::now() < end, "{refused:#}"),
+        }
+        sleep(Duration::from_millis(200));
+    }
 }

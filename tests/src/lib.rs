@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod bounded;
 pub mod consumer;
+mod kubectl;
 pub mod metrics;
 pub mod moment;
 pub mod objects;

@@ -3,9 +3,11 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fixtures::kubernetes::Cluster;
 use serde_json::Value;
+
+use crate::kubectl::Watching;
 
 /// How long something in a cluster may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -75,13 +77,25 @@ impl<'a> Namespace<'a> {
     pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let found = self.object(object)?;
-            if let Some(found) = found.as_ref().filter(|found| holds(found)) {
-                return Ok(found.clone());
+            let left = end.saturating_duration_since(Instant::now()).as_secs();
+            ensure!(left > 0, "{object} is not {what}\n{}", self.state_of(object));
+            if let Some(found) = self.watched(object, left, &holds)? {
+                return Ok(found);
             }
-            ensure!(Instant::now() < end, "{object} is not {what}\n{}", self.state_of(object));
+            // The API server went, which is what some tests bring about.
             sleep(Duration::from_millis(200));
         }
+    }
+
+    /// The first state of an object from now on of which `holds` is true; nothing if the watch ends before, after `seconds` at
+    /// the latest.
+    fn watched(&self, object: &str, seconds: u64, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+        let (kind, name) = object.split_once('/').context("an object is KIND/NAME")?;
+        let (selector, timeout) = (format!("metadata.name={name}"), format!("--request-timeout={seconds}s"));
+        let arguments = ["--namespace", &self.name, kind, "--field-selector", &selector, &timeout];
+        let (_watching, events) = Watching::start(self.cluster, &arguments)?;
+        let mut states = events.filter(|event| event["type"] != "DELETED").map(|mut event| event["object"].take());
+        Ok(states.find(|state| holds(state)))
     }
 
     /// Waits until an object is gone.
@@ -89,12 +103,9 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// When it stays.
     pub fn gone(&self, object: &str) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        while self.object(object)?.is_some() {
-            ensure!(Instant::now() < end, "{object} is not gone\n{}", self.state_of(object));
-            sleep(Duration::from_millis(200));
-        }
-        Ok(())
+        let timeout = format!("--timeout={}s", PATIENCE.as_secs());
+        let waited = self.ask(&["wait", "--for=delete", object, &timeout]);
+        waited.map(drop).with_context(|| format!("{object} is not gone\n{}", self.state_of(object)))
     }
 
     /// Reasons of the events of an object, the oldest first.

@@ -4,16 +4,15 @@
 //! The watch is begun again when the API server has gone; what happened meanwhile is then seen as one step.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fixtures::kubernetes::Cluster;
-use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::{Deserializer, Value};
+use serde_json::Value;
+
+use crate::kubectl::Watching;
 
 /// How long a state may be waited for.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -49,7 +48,7 @@ struct Seen {
     states: BTreeMap<String, Vec<Value>>,
     /// What [`Check`] found.
     finished: BTreeMap<String, Result<(), String>>,
-    kubectl: Option<Child>,
+    kubectl: Option<Watching>,
     over: bool,
 }
 
@@ -172,22 +171,16 @@ impl Shared {
 
     /// One watch, from its list to its end.
     fn follow(&self) -> Result<()> {
-        let mut command = self.cluster.kubectl();
-        command.args(["--namespace", &self.namespace, "get", "datavolumes", "--watch", "--output-watch-events"]);
-        // A group of its own, because kubectl is a child of what enters the namespaces.
-        command.args(["--output", "json"]).process_group(0).stdin(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
-        let output = child.stdout.take().context("a pipe")?;
+        let (watching, events) = Watching::start(&self.cluster, &["--namespace", &self.namespace, "datavolumes"])?;
         let over = {
             let mut seen = self.seen();
-            seen.kubectl = Some(child);
+            seen.kubectl = Some(watching);
             seen.over
         };
         if over {
             self.end();
         }
-        for event in Deserializer::from_reader(output).into_iter::<Value>() {
-            let mut event = event?;
+        for mut event in events {
             if event["type"] != "DELETED" {
                 self.take(event["object"].take());
             }
@@ -212,12 +205,8 @@ impl Shared {
 
     /// Ends kubectl, which ends the reading of what it says.
     fn end(&self) {
-        let Some(mut child) = self.seen().kubectl.take() else { return };
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = child.wait();
+        let watching = self.seen().kubectl.take();
+        drop(watching);
     }
 
     /// What there is in the namespace, and what the controller said last.

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use fixtures::command::output;
 use fixtures::images::qcow2::{Clusters, Qcow2};
 use fixtures::images::{MIB, raw};
@@ -316,70 +315,4 @@ fn a_hardened_namespace_needs_only_what_deploy_allows() -> Result<()> {
 
 fn deploy(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file)
-}
-
-#[test]
-#[ignore = "needs a cluster: cargo xtask kubernetes test"]
-fn the_product_can_be_deleted_and_installed_again_in_the_midst_of_an_import() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    let nginx = Settings::new(folder.path()).address(ADDRESS).directive("limit_rate 2m;").start()?;
-    let original = Original::make(folder.path(), &nginx.url("disk.raw"))?;
-    let namespace = Namespace::new(&cluster, "again", "")?;
-    let kept = Case { blank: true, block: true, waits: false, storage: false, populator: true };
-    let case = Case { blank: false, ..kept };
-    let uid = |name: &str| -> Result<Value> {
-        let object = namespace.object(name)?.with_context(|| format!("{name} is gone"))?;
-        Ok(object["metadata"]["uid"].clone())
-    };
-    namespace.apply(&kept.manifest(""))?;
-    namespace.until(&format!("datavolume/{kept}"), "Succeeded", is_in("Succeeded"))?;
-    namespace.apply(&case.manifest(&original.url))?;
-    namespace.until(&format!("datavolume/{case}"), "in progress", is_in("ImportInProgress"))?;
-    let objects =
-        [format!("datavolume/{kept}"), format!("pvc/{kept}"), format!("datavolume/{case}"), format!("pvc/{case}")];
-    let before = objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()?;
-    let manifest = deploy("gantry.yaml");
-    cluster.ask(&["delete", "--filename", &manifest.display().to_string(), "--timeout", "120s"])?;
-    let after = objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()?;
-    ensure!(before == after, "other objects: {before:?} {after:?}");
-    the_definition_stays(&cluster)?;
-    cluster.install(&[manifest])?;
-    // The controller brings back what is missing of its kinds, and what it makes of them.
-    cluster.ask(&["get", "storageprofiles", "gantry"])?;
-    let done = namespace.until(&format!("datavolume/{case}"), "Succeeded", is_in("Succeeded"))?;
-    ensure!(done["status"]["gantry"]["fingerprint"] == *original.fingerprint, "{done}");
-    ensure!(objects.iter().map(|object| uid(object)).collect::<Result<Vec<_>>>()? == before, "made anew");
-    namespace.ask(&["delete", "datavolumes", "--all"])?;
-    the_definition_may_go(&cluster)
-}
-
-const DEFINITION: &str = "datavolumes.cdi.kubevirt.io";
-
-/// Nobody deletes the definition of DataVolumes that there are, not even once the product has gone; one that nobody would miss
-/// anything of may go.
-fn the_definition_stays(cluster: &Cluster) -> Result<()> {
-    let webhooks = cluster.ask(&["get", "validatingwebhookconfigurations", "--output", "name"])?;
-    ensure!(!webhooks.contains("cdi-api-crd-guard"), "the product is there: {webhooks}");
-    let refused = match cluster.ask(&["delete", "crd", DEFINITION]) {
-        Ok(said) => bail!("{said}"),
-        Err(refused) => format!("{refused:#}"),
-    };
-    for part in ["datavolumes.cdi.kubevirt.io stays", "every disk they made", "gantry.dev/in-use-"] {
-        ensure!(refused.contains(part), "{refused}");
-    }
-    cluster.ask(&["delete", "crd", "storageprofiles.cdi.kubevirt.io"]).map(drop)
-}
-
-/// Without DataVolumes nothing keeps it, be the product there or not.
-fn the_definition_may_go(cluster: &Cluster) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        match cluster.ask(&["delete", "crd", DEFINITION, "--dry-run=server"]) {
-            Ok(_) => return Ok(()),
-            Err(refused) => ensure!(Instant::now() < end, "{refused:#}"),
-        }
-        sleep(Duration::from_millis(200));
-    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use fixtures::command::{output, run};
+use fixtures::command::run;
 use fixtures::images::qcow2::Qcow2;
 use fixtures::images::{MIB, raw};
 use fixtures::kubernetes::{ADDRESS, Cluster};
@@ -378,46 +378,6 @@ fn what_cannot_be_served_is_refused_by_name() -> Result<()> {
         ensure!(format!("{error:#}").contains(part), "{source}: {error:#}");
     }
     Ok(())
-}
-
-#[test]
-#[ignore = "needs a cluster: cargo xtask kubernetes test"]
-fn definitions_stay_while_there_are_objects_of_them() -> Result<()> {
-    let cluster = Cluster::running()?;
-    let namespace = Namespace::new(&cluster, "kept", "")?;
-    let rest = "storage: {storageClassName: gantry-immediate, resources: {requests: {storage: 16Mi}}}";
-    namespace.apply(&filled(MANIFEST, &[("$name", "kept"), ("$source", "blank: {}"), ("$rest", rest)]))?;
-    namespace.until("datavolume/kept", "Succeeded", |found| found["status"]["phase"] == "Succeeded")?;
-    let mut delete = cluster.kubectl();
-    let error = output(delete.args(["delete", "crd", "datavolumes.cdi.kubevirt.io", "--wait=false"]));
-    let error = error.err().context("the definition was deleted")?;
-    ensure!(format!("{error:#}").contains("DataVolume"), "{error:#}");
-    ensure!(namespace.object("datavolume/kept")?.is_some(), "it is gone");
-    Ok(())
-}
-
-#[test]
-#[ignore = "needs a cluster: cargo xtask kubernetes test"]
-fn authorities_of_the_proxy_are_trusted_and_copied_from_the_products_namespace() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    raw::dense(&folder.path().join("disk.raw"), 8 * MIB, 1)?;
-    let authority = Authority::create(folder.path())?;
-    let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
-    let server = Settings::new(folder.path()).address(ADDRESS).tls(&certificate, &key).start()?;
-    let namespace = Namespace::new(&cluster, "proxied", "pod-security.kubernetes.io/enforce: restricted")?;
-    let configure = |patch: &str| cluster.ask(&["patch", "cdiconfig", "config", "--type", "merge", "--patch", patch]);
-    configure(r#"{"spec": {"importProxy": {"trustedCAProxy": "of-the-proxy"}}}"#)?;
-    let source = format!("http: {{url: '{}'}}", server.url("disk.raw"));
-    namespace.apply(&filled(MANIFEST, &[("$name", "proxied"), ("$source", &source), ("$rest", CLAIM)]))?;
-    namespace.until("datavolume/proxied", "pod-config", |found| shown(found).0 == "pod-config")?;
-    let file = format!("--from-file=ca.pem={}", authority.certificate().display());
-    cluster.ask(&["create", "configmap", "of-the-proxy", "--namespace", "cdi", &file])?;
-    let done = namespace.until("datavolume/proxied", "Succeeded", |found| found["status"]["phase"] == "Succeeded");
-    configure(r#"{"spec": {"importProxy": null}}"#)?;
-    cluster.ask(&["delete", "configmap", "of-the-proxy", "--namespace", "cdi"])?;
-    done.map(drop)
 }
 
 #[test]

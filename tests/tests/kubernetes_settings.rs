@@ -9,6 +9,7 @@ use fixtures::command::{output, run};
 use fixtures::images::{MIB, raw};
 use fixtures::kubernetes::{ADDRESS, Cluster};
 use fixtures::nginx::{Nginx, Settings};
+use fixtures::tls::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::metrics::Metrics;
@@ -472,4 +473,24 @@ fn a_storage_profile_says_what_its_class_can_do_and_what_is_set_in_it_wins() -> 
     set(&json!({}))?;
     told?;
     profile("known again", &known)
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn authorities_of_the_proxy_are_trusted_and_copied_from_the_products_namespace() -> Result<()> {
+    let bed = Bed::new("")?;
+    let authority = Authority::create(bed.folder.path())?;
+    let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
+    let server = Settings::new(bed.folder.path()).address(ADDRESS).tls(&certificate, &key).start()?;
+    let namespace = Namespace::new(&bed.cluster, "proxied", RESTRICTED)?;
+    let config = Config::of(&bed.cluster)?;
+    config.set(&json!({"importProxy": {"trustedCAProxy": "of-the-proxy"}}))?;
+    let words = [("$name", "proxied"), ("$url", &*server.url("disk.raw")), ("$rest", CLAIM)];
+    namespace.apply(&filled(MANIFEST, &words))?;
+    failed(&namespace, "proxied", "pod-config")?;
+    let file = format!("--from-file=ca.pem={}", authority.certificate().display());
+    bed.cluster.ask(&["create", "configmap", "of-the-proxy", "--namespace", "cdi", &file])?;
+    let done = succeeded(&namespace, "proxied");
+    bed.cluster.ask(&["delete", "configmap", "of-the-proxy", "--namespace", "cdi"])?;
+    done.map(drop)
 }

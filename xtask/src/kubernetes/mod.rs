@@ -64,7 +64,7 @@ fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
     in_cluster(|| suites::run(&files, name, 1))
 }
 
-/// Runs these files with `times` the iterations, in a cluster as [`test`] has it.
+/// Runs these files with `times` the iterations, in a cluster as [`test()`] has it.
 pub(crate) fn soak(files: &[String], times: u32) -> Result<()> {
     in_cluster(|| suites::run(files, None, times))
 }

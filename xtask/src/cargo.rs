@@ -42,12 +42,28 @@ pub(crate) fn show_and_run(command: &mut Command) -> Result<()> {
 /// The profile of a day's work and of tests.
 pub(crate) const DEV: &str = "dev";
 
-/// Builds the `gantry` command in `profile` and returns its path.
+/// Builds the `gantry` command as it is released, and returns its path.
 ///
 /// # Errors
 /// When the build fails.
-pub(crate) fn build_gantry(profile: &str) -> Result<PathBuf> {
-    show_and_run(&mut command(&["build", "--package", "gantry", "--profile", profile]))?;
+pub(crate) fn build_gantry() -> Result<PathBuf> {
+    show_and_run(&mut command(&["build", "--package", "gantry", "--release"]))?;
+    gantry("release")
+}
+
+/// Builds all tests and the programs that they run, and returns the path of the `gantry` command.
+///
+/// All in one go: a program that is built without the tests has other features in what both depend on, which is then compiled
+/// twice.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn build_tests() -> Result<PathBuf> {
+    show_and_run(&mut command(&["build", "--workspace", "--bins", "--tests", "--quiet"]))?;
+    gantry(DEV)
+}
+
+fn gantry(profile: &str) -> Result<PathBuf> {
     let binary = target().join(folder_of(profile)).join("gantry");
     if !binary.is_file() {
         bail!("the build left no {}", binary.display());

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<()> {
     packages::ensure(packages::DEMO)?;
 
     say("Building the gantry command");
-    let gantry = build_gantry("release")?;
+    let gantry = build_gantry()?;
 
     say("A real disk: Debian, installed from this machine's own apt sources, as a compressed qcow2");
     let disk = DebianDisk::get(SMALL)?;

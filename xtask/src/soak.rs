@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, bail};
 use fixtures::packages;
 
-use crate::cargo::{DEV, build_gantry, command, root, show_and_run};
+use crate::cargo::{build_tests, command, root, show_and_run};
 use crate::kubernetes;
 
 /// Where such a test's multiplier comes from ...
@@ -24,7 +24,7 @@ const SLOWER: u32 = 5;
 /// When there is no such file, or a test fails.
 pub(crate) fn run(times: u32) -> Result<()> {
     packages::ensure(packages::TEST)?;
-    let gantry = build_gantry(DEV)?;
+    let gantry = build_tests()?;
     for name in files()?.iter().filter(|name| !name.starts_with(kubernetes::PREFIX)) {
         show_and_run(
             command(&["test", "--workspace", "--test", name]).env(TIMES, times.to_string()).env("GANTRY_BIN", &gantry),

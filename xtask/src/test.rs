@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use fixtures::packages;
 
-use crate::cargo::{DEV, build_gantry, command, list, metadata, root, show_and_run, target, text};
+use crate::cargo::{build_tests, command, list, metadata, root, show_and_run, target, text};
 
 /// Seconds that a suite may take on two cores; more is a warning, since a slow machine is not a wrong program.
 const BUDGETS: &[(&str, u64)] =
@@ -43,8 +43,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     }
     packages::ensure(packages::BUILD)?;
     packages::ensure(packages::TEST)?;
-    let gantry = build_gantry(DEV)?;
-    show_and_run(&mut command(&["test", "--workspace", "--no-run", "--quiet"]))?;
+    let gantry = build_tests()?;
     let mut failed = Vec::new();
     for suite in &suites {
         eprintln!("suite {}: budget {} s", suite.name, suite.budget.as_secs());

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     packages::ensure(packages::BENCH)?;
     let gantry = match options.gantry {
         Some(path) => path.canonicalize().with_context(|| format!("no binary at {}", path.display()))?,
-        None => build_gantry("release")?,
+        None => build_gantry()?,
     };
     let setup = Setup::start(gantry)?;
     println!("sources warm in the page cache, targets new, fsync on both sides, {} processors", setup.processors);

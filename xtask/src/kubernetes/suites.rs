@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::cargo::{DEV, build_gantry, command, list, metadata, show_and_run, text};
+use crate::cargo::{build_tests, command, list, metadata, show_and_run, text};
 use crate::soak::TIMES;
 
 /// Files of tests that need a cluster begin with this; each of their tests says so by being ignored elsewhere.
@@ -50,11 +50,10 @@ pub(super) fn named(wanted: Option<&str>) -> Result<Vec<String>> {
 /// # Errors
 /// When something cannot be built, or a test fails.
 pub(super) fn run(files: &[String], name: Option<&str>, times: u32) -> Result<()> {
-    let gantry = build_gantry(DEV)?;
-    // With all packages, because choosing some would change the features of shared dependencies and compile them again.
-    show_and_run(&mut command(&["test", "--workspace", "--no-run", "--quiet"]))?;
+    let gantry = build_tests()?;
     let test = |file: &str| {
         let target: &[&str] = if file == BED { &["--lib"] } else { &["--test", file] };
+        // Of all packages, as what is built.
         let mut test = command(&["test", "--workspace"]);
         test.args(target).args(["--", "--ignored", "--test-threads", if is_alone(file) { "1" } else { AT_ONCE }]);
         test.args(name).env("GANTRY_BIN", &gantry).env(TIMES, times.to_string());

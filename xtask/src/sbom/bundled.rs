@@ -31,6 +31,9 @@ struct Library {
 
 const BUNDLED: &[(&str, Bundled)] = &[
     ("blake3", Bundled::Own),
+    ("psm", Bundled::Own),
+    // For Windows alone.
+    ("stacker", Bundled::Own),
     (
         "zstd-sys",
         Bundled::Library(Library {

@@ -1,15 +1,12 @@
 //! The documents of a manifest: DataVolumes to explain, and Secrets and ConfigMaps that will be there with them.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use contract::{Code, Failure};
 use serde_json::Value;
 
-/// Longest manifest.
-const LONGEST: u64 = 4 << 20;
+use crate::manifest;
 
 /// What manifests hold.
 #[derive(Debug, Default)]
@@ -36,8 +33,7 @@ impl Documents {
     /// Code `usage`: it cannot be read, or is no YAML.
     pub(super) fn add(&mut self, file: &Path) -> Result<(), Failure> {
         let place = |failure: Failure| failure.at(file.display().to_string());
-        let text = read(file).map_err(place)?;
-        self.add_text(&text).map_err(place)
+        self.add_text(&manifest::read(file)?).map_err(place)
     }
 
     fn add_text(&mut self, text: &str) -> Result<(), Failure> {
@@ -91,21 +87,6 @@ impl Given {
             keys: keys.flat_map(|part| part.keys().cloned()).collect(),
         }
     }
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    let source: io::Result<Box<dyn Read>> = match file.to_str() {
-        Some("-") => Ok(Box::new(io::stdin())),
-        _ => File::open(file).map(|file| Box::new(file) as Box<dyn Read>),
-    };
-    let mut text = String::new();
-    source
-        .and_then(|source| source.take(LONGEST + 1).read_to_string(&mut text))
-        .map_err(|error| Failure::new(Code::Usage, format!("cannot read the manifest: {error}")))?;
-    if text.len() as u64 > LONGEST {
-        return Err(Failure::new(Code::Usage, "the manifest is larger than 4 MiB"));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

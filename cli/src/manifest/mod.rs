@@ -54,7 +54,11 @@ pub(crate) fn request(
     convert::request(&documents, Volume::at(target)?, http, overhead).map_err(place)
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+/// The text of a manifest; `-` is standard input.
+///
+/// # Errors
+/// Code `usage`: it cannot be read, or is larger than 4 MiB.
+pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     let cannot = |what: String| Failure::new(Code::Usage, what).at(file.display().to_string());
     let source: io::Result<Box<dyn Read>> = match file.to_str() {
         Some("-") => Ok(Box::new(io::stdin())),

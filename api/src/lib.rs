@@ -16,6 +16,7 @@ pub mod phase;
 pub mod render;
 pub mod rights;
 pub mod upload;
+pub mod volume;
 
 pub use crd::{GUARD, crds, guard};
 

@@ -2,9 +2,8 @@
 //! is searched for either: an index leads to them.
 
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
-use k8s_openapi::api::core::v1::{
-    Event, ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Pod,
-};
+use api::volume::Volume;
+use k8s_openapi::api::core::v1::{Event, ObjectReference, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectMeta};
@@ -16,7 +15,7 @@ use reconcile::Index;
 pub(crate) struct Caches {
     pub(crate) classes: Store<StorageClass>,
     pub(crate) drivers: Store<CSIDriver>,
-    pub(crate) volumes: Store<PersistentVolume>,
+    pub(crate) volumes: Store<Volume>,
     pub(crate) claims: Store<PersistentVolumeClaim>,
     pub(crate) pods: Store<Pod>,
     pub(crate) data_volumes: Store<DataVolume>,
@@ -27,8 +26,8 @@ pub(crate) struct Caches {
     /// Volumes that a kubelet could not give to a pod, and claims that could not be served.
     pub(crate) warnings: [Store<Event>; 2],
     pub(crate) indexes: Indexes,
-    /// Absent where the cluster has no snapshots.
-    pub(crate) snapshot_classes: Option<Store<DynamicObject>>,
+    /// Empty where the cluster has no snapshots.
+    pub(crate) snapshot_classes: Store<DynamicObject>,
 }
 
 /// What leads from one object to others that name it.
@@ -39,7 +38,7 @@ pub(crate) struct Indexes {
     /// Importer pods that run.
     pub(crate) importers: Index<Pod, ()>,
     /// Volumes by their class.
-    pub(crate) volumes: Index<PersistentVolume, String>,
+    pub(crate) volumes: Index<Volume, String>,
     /// Claims by what they are filled from.
     pub(crate) filled: Index<PersistentVolumeClaim, ObjectRef<VolumeImportSource>>,
     /// Claims that wait to be filled, by their class.
@@ -112,21 +111,6 @@ pub(crate) fn trim_pod(pod: &mut Pod) {
     }
 }
 
-/// Drops where a volume lies, which is its driver's affair.
-pub(crate) fn trim_volume(volume: &mut PersistentVolume) {
-    let Some(spec) = volume.spec.take() else { return };
-    volume.metadata.annotations = None;
-    volume.status = None;
-    volume.spec = Some(PersistentVolumeSpec {
-        access_modes: spec.access_modes,
-        capacity: spec.capacity,
-        claim_ref: spec.claim_ref,
-        storage_class_name: spec.storage_class_name,
-        volume_mode: spec.volume_mode,
-        ..PersistentVolumeSpec::default()
-    });
-}
-
 /// Drops all but what is said of which object, and when.
 pub(crate) fn trim_event(event: &mut Event) {
     let about = std::mem::take(&mut event.involved_object);
@@ -170,18 +154,6 @@ mod tests {
             assert_eq!(used.len(), expected, "{phase}");
             assert!(used.iter().all(|claim| claim.namespace.as_deref() == Some("home")));
         }
-    }
-
-    #[test]
-    fn a_trimmed_volume_has_what_a_handover_and_a_profile_read() {
-        let mut volume = crate::sample::volume_of("disk");
-        let before = volume.clone();
-        let spec = volume.spec.as_mut().unwrap();
-        spec.csi = serde_json::from_value(json!({"driver": "d", "volumeHandle": "h"})).unwrap();
-        spec.node_affinity = Some(k8s_openapi::api::core::v1::VolumeNodeAffinity::default());
-        volume.annotations_mut().insert("by".into(), "driver".into());
-        trim_volume(&mut volume);
-        assert_eq!(volume, before);
     }
 
     #[test]

@@ -127,6 +127,8 @@ fn is_somebodys(source: &VolumeImportSource) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use reconcile::Echoes;
+
     use super::*;
     use crate::sample::yaml;
     use crate::watches::{Queues, Watches};
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn marks_are_of_definitions_that_there_are() {
-        let caches = Watches::new(&Queues::default()).caches();
+        let caches = Watches::new(&Queues::default(), &Echoes::default()).caches();
         assert!(in_use(&caches).iter().all(|(name, used)| api::rights::CRD_NAMES.contains(name) && !used));
     }
 }

@@ -29,12 +29,13 @@ mod run;
 #[cfg(test)]
 mod sample;
 mod settings;
+mod snapshots;
 mod storageprofile;
 mod trouble;
 mod watches;
 mod workload;
 
-use kube::runtime::events::Recorder;
+use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Resource};
 use reconcile::Writer;
 
@@ -52,6 +53,7 @@ struct Context {
     client: Client,
     caches: Caches,
     writer: Writer,
+    reporter: Reporter,
     recorder: Recorder,
     live: Live,
     settings: Settings,
@@ -61,7 +63,10 @@ impl Context {
     /// Tells events of an object. That one is lost is no reason to do the work again.
     async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, events: &[Event]) {
         for event in events {
-            if let Err(error) = self.recorder.publish(&event.recorded(), &object.object_ref(&())).await {
+            // A recorder keeps each event for minutes to count it when it comes again: warnings do, what went well does not.
+            let recorder =
+                if event.warning { &self.recorder } else { &Recorder::new(self.client.clone(), self.reporter.clone()) };
+            if let Err(error) = recorder.publish(&event.recorded(), &object.object_ref(&())).await {
                 tracing::warn!(%error, reason = event.reason, "an event could not be told");
             }
         }

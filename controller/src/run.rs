@@ -13,13 +13,15 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource};
 use prometheus_client::registry::Registry;
-use reconcile::{Candidate, Handle, Metrics, Pages, Queue, Writer, drive};
+use reconcile::{Candidate, Driver, Echoes, Handle, Metrics, Pages, Queue, Writer};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::live::Live;
 use crate::settings::Settings;
-use crate::watches::{Queues, Watches, filled, shown_on, shown_on_claim, watch_snapshot_classes};
-use crate::{Context, MANAGER, cdiconfig, certificates, consumer, crds, datavolume, import, populator, storageprofile};
+use crate::watches::{Queues, Watches, filled, shown_on, shown_on_claim};
+use crate::{
+    Context, MANAGER, cdiconfig, certificates, consumer, crds, datavolume, import, populator, snapshots, storageprofile,
+};
 
 /// Name of the Lease, CDI's own, so that a CDI that still runs and Gantry do not both work.
 const LEASE: &str = "cdi-controller-leader-election-helper";
@@ -70,14 +72,11 @@ async fn work(settings: Settings) -> Result<(), Error> {
     let metrics = Metrics::default();
     let mut registry = Registry::default();
     metrics.register(&mut registry);
-    let queues = Queues::default();
+    let (queues, echoes) = (Queues::default(), Echoes::default());
     let (feeds, feeding) =
         cdiconfig::Feeds::begin(&client, &settings.namespace, &queues.configs).await.map_err(Error::Access)?;
-    let watches = Watches::new(&queues);
-    let mut caches = watches.caches();
-    let (snapshot_classes, snapshots) =
-        watch_snapshot_classes(&client, &queues, &caches.classes).await.map_err(Error::Access)?;
-    caches.snapshot_classes = snapshot_classes;
+    let watches = Watches::new(&queues, &echoes);
+    let caches = watches.caches();
     registry.register_collector(Box::new(storageprofile::Profiles {
         profiles: caches.profiles.clone(),
         classes: caches.classes.clone(),
@@ -91,7 +90,8 @@ async fn work(settings: Settings) -> Result<(), Error> {
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(settings.identity.clone()) };
     let context = Arc::new(Context {
         writer: Writer::new(client.clone(), MANAGER),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Recorder::new(client.clone(), reporter.clone()),
+        reporter,
         client: client.clone(),
         caches,
         live: Live::default(),
@@ -108,7 +108,7 @@ async fn work(settings: Settings) -> Result<(), Error> {
             _ = terminated.recv() => return Ok(()),
         }
         tracing::info!(identity = context.settings.identity, "leading");
-        let leader = Leader { context: Arc::clone(&context), metrics };
+        let leader = Leader { context: Arc::clone(&context), driver: Driver { metrics, echoes } };
         let ended = tokio::select! {
             () = candidate.keep() => Err(Error::LeaseLost),
             () = leader.work(queues, Arc::new(feeds)) => Err(Error::Ended),
@@ -121,7 +121,6 @@ async fn work(settings: Settings) -> Result<(), Error> {
     };
     tokio::select! {
         () = watches.run(&client) => Err(Error::Ended),
-        () = snapshots => Err(Error::Ended),
         () = feeding => Err(Error::Ended),
         served = serving => served.map_err(Error::Serve),
         ended = leading => ended,
@@ -132,7 +131,8 @@ async fn work(settings: Settings) -> Result<(), Error> {
 async fn prepare(client: &Client, context: &Context, feeds: &cdiconfig::Feeds, pages: &Pages) -> Result<(), Error> {
     // Without the kinds no cache of them fills.
     crds::install(client).await.map_err(Error::Definitions)?;
-    filled(&context.caches).await;
+    let snapshots = snapshots::are_served(client).await.map_err(Error::Access)?;
+    filled(&context.caches, snapshots).await;
     feeds.filled().await;
     pages.ready();
     Ok(())
@@ -141,7 +141,7 @@ async fn prepare(client: &Client, context: &Context, feeds: &cdiconfig::Feeds, p
 /// The replica that works.
 struct Leader {
     context: Arc<Context>,
-    metrics: Metrics,
+    driver: Driver,
 }
 
 impl Leader {
@@ -175,7 +175,7 @@ impl Leader {
         T: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
         F: Future<Output = Result<Action, reconcile::Error>> + Send + 'static,
     {
-        drive(name, queue, store.clone(), reconcile, Arc::clone(&self.context), self.metrics.clone()).await;
+        self.driver.drive(name, queue, store.clone(), reconcile, Arc::clone(&self.context)).await;
     }
 
     /// Asks running importers what they have to say, and has it shown.

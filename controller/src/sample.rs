@@ -1,6 +1,7 @@
 //! Objects for tests, from short YAML.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use api::volume::Volume;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ pub(crate) fn claim(name: &str, phase: &str, annotations: &[(&str, &str)]) -> Pe
 }
 
 /// A volume of 1 GiB that the claim with this name has.
-pub(crate) fn volume_of(claim: &str) -> PersistentVolume {
+pub(crate) fn volume_of(claim: &str) -> Volume {
     serde_json::from_value(json!({
         "metadata": {"name": format!("volume-of-{claim}"), "uid": "uid-of-volume", "resourceVersion": "9"},
         "spec": {

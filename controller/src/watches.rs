@@ -1,28 +1,32 @@
 //! The watches of all kinds: which cache each fills, and whom its changes concern.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::annotation;
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
+use api::volume::Volume;
 use futures::future::{BoxFuture, FutureExt, join_all};
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::{Api, DynamicObject};
-use kube::core::{GroupVersionKind, NamespaceResourceScope};
-use kube::discovery::pinned_kind;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
-use reconcile::{Index, Queue, Watch};
+use reconcile::{Echoes, Index, Queue, Watch};
 
-use crate::caches::{Caches, Indexes, claims_in_use, claims_of, trim_event, trim_pod, trim_volume};
+use crate::caches::{Caches, Indexes, claims_in_use, claims_of, trim_event, trim_pod};
 use crate::live::is_running_importer;
-use crate::{cdiconfig, populator, storageprofile};
+use crate::{cdiconfig, populator, snapshots, storageprofile};
 
 /// Events that say what nothing else says: why a pod does not get its volumes, and why a claim does not get one.
 const UNMOUNTED: &str = "involvedObject.kind=Pod,reason=FailedMount";
 const UNSERVED: &str = "involvedObject.kind=PersistentVolumeClaim,type=Warning";
+/// A DataVolume shows what others do. Of what follows within so little time, the end of its pod and the hand-over of its volume
+/// above all, it shows the last: each state costs a request.
+const SHOWN: Duration = Duration::from_millis(150);
+
 /// Queues of all controllers.
-#[derive(Default)]
 pub(crate) struct Queues {
     pub(crate) data_volumes: Queue<DataVolume>,
     pub(crate) populations: Queue<PersistentVolumeClaim>,
@@ -30,6 +34,19 @@ pub(crate) struct Queues {
     pub(crate) consumed: Queue<PersistentVolumeClaim>,
     pub(crate) classes: Queue<StorageClass>,
     pub(crate) configs: Queue<CdiConfig>,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            data_volumes: Queue::patient(SHOWN),
+            populations: Queue::default(),
+            imports: Queue::default(),
+            consumed: Queue::default(),
+            classes: Queue::default(),
+            configs: Queue::default(),
+        }
+    }
 }
 
 /// One watch for each kind.
@@ -40,26 +57,28 @@ pub(crate) struct Watches {
     sources: Watch<VolumeImportSource>,
     classes: Watch<StorageClass>,
     profiles: Watch<StorageProfile>,
-    volumes: Watch<PersistentVolume>,
+    volumes: Watch<Volume>,
     drivers: Watch<CSIDriver>,
     configs: Watch<CdiConfig>,
     cdis: Watch<Cdi>,
     unmounted: Watch<Event>,
     unserved: Watch<Event>,
+    snapshot_classes: Watch<DynamicObject>,
     indexes: Indexes,
 }
 
 impl Watches {
-    /// The watches, which wake who is concerned.
-    pub(crate) fn new(queues: &Queues) -> Self {
-        let mut data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes);
-        let (mut claims, mut pods, classes) = (claims(queues), pods(queues), Watch::<StorageClass>::default());
+    /// The watches, which wake who is concerned, those of kinds that are written with their echo.
+    pub(crate) fn new(queues: &Queues, echoes: &Echoes) -> Self {
+        let mut data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes).echoes(echoes);
+        let (mut claims, mut pods) = (claims(queues).echoes(echoes), pods(queues).echoes(echoes));
         let (mut unmounted, mut unserved) = (unmounted(queues, pods.store()), unserved(queues, claims.store()));
-        let mut volumes = volumes(queues, classes.store());
+        let classes = Watch::<StorageClass>::default();
+        let mut volumes = volumes(queues, classes.store()).echoes(echoes);
         let indexes = Indexes {
             users: pods.index(claims_in_use),
             importers: pods.index(|pod| is_running_importer(pod).then_some(())),
-            volumes: volumes.index(|volume| volume.spec.as_ref()?.storage_class_name.clone()),
+            volumes: volumes.index(|volume| volume.spec.storage_class_name.clone()),
             filled: claims.index(|claim| populator::source_of(claim).map(|name| namespaced(claim, name))),
             unfilled: claims.index(waits_for_class),
             importing: claims.index(|claim| is_importing(claim).then_some(())),
@@ -68,11 +87,12 @@ impl Watches {
                 .map(|warnings| warnings.index(|event| event.involved_object.uid.clone())),
         };
         Self {
-            sources: sources(queues, indexes.filled.clone()),
-            profiles: profiles(queues, indexes.waiting.clone()),
+            sources: sources(queues, indexes.filled.clone()).echoes(echoes),
+            profiles: profiles(queues, indexes.waiting.clone()).echoes(echoes),
+            snapshot_classes: snapshots::watch(&queues.classes, classes.store()),
             classes: of_classes(classes, queues, &indexes),
             drivers: drivers(queues, indexes.waiting.clone()),
-            configs: configs(queues, indexes.importing.clone()),
+            configs: configs(queues, indexes.importing.clone()).echoes(echoes),
             cdis: cdis(queues, indexes.importing.clone()),
             data_volumes,
             claims,
@@ -99,7 +119,7 @@ impl Watches {
             import_sources: self.sources.store(),
             warnings: [self.unmounted.store(), self.unserved.store()],
             indexes: self.indexes.clone(),
-            snapshot_classes: None,
+            snapshot_classes: self.snapshot_classes.store(),
         }
     }
 
@@ -121,6 +141,7 @@ impl Watches {
             self.cdis.run(all(client)).boxed(),
             self.unmounted.run_selected(all(client), UNMOUNTED).boxed(),
             self.unserved.run_selected(all(client), UNSERVED).boxed(),
+            snapshots::run(self.snapshot_classes, client.clone(), snapshots::LOOK).boxed(),
         ];
         join_all(running).await;
     }
@@ -167,9 +188,9 @@ fn profiles(queues: &Queues, waiting: Index<DataVolume, ()>) -> Watch<StoragePro
         .wakes(&queues.data_volumes, move |_| all(&waiting.get(&())))
 }
 
-fn volumes(queues: &Queues, classes: Store<StorageClass>) -> Watch<PersistentVolume> {
-    Watch::<PersistentVolume>::default()
-        .trimmed(trim_volume)
+fn volumes(queues: &Queues, classes: Store<StorageClass>) -> Watch<Volume> {
+    Watch::<Volume>::default()
+        .trimmed(|volume| volume.metadata.annotations = None)
         .wakes(&queues.populations, held_by)
         .wakes(&queues.classes, move |volume| storageprofile::class_of_volume(volume, &classes))
 }
@@ -199,27 +220,8 @@ fn cdis(queues: &Queues, importing: Index<PersistentVolumeClaim, ()>) -> Watch<C
         .wakes(&queues.imports, move |_: &Cdi| all(&importing.get(&())))
 }
 
-/// Snapshots are an addition to Kubernetes: where they are missing, nothing waits for them.
-pub(crate) async fn watch_snapshot_classes(
-    client: &Client,
-    queues: &Queues,
-    classes: &Store<StorageClass>,
-) -> Result<(Option<Store<DynamicObject>>, BoxFuture<'static, ()>), kube::Error> {
-    let kind = GroupVersionKind::gvk("snapshot.storage.k8s.io", "v1", "VolumeSnapshotClass");
-    let resource = match pinned_kind(client, &kind).await {
-        Ok((resource, _)) => resource,
-        Err(kube::Error::Discovery(_)) => return Ok((None, std::future::pending().boxed())),
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok((None, std::future::pending().boxed())),
-        Err(error) => return Err(error),
-    };
-    let classes = classes.clone();
-    let watch = Watch::<DynamicObject>::of(resource.clone())
-        .wakes(&queues.classes, move |class| storageprofile::classes_of_snapshot_class(class, &classes));
-    Ok((Some(watch.store()), watch.run(Api::all_with(client.clone(), &resource)).boxed()))
-}
-
-/// Waits until every cache knows all there is.
-pub(crate) async fn filled(caches: &Caches) {
+/// Waits until every cache knows all there is, that of the classes of snapshots where the cluster has them.
+pub(crate) async fn filled(caches: &Caches, snapshots: bool) {
     async fn one<K: kube::runtime::reflector::Lookup + Clone + 'static>(store: &Store<K>)
     where
         K::DynamicType: Eq + std::hash::Hash + Clone,
@@ -240,8 +242,8 @@ pub(crate) async fn filled(caches: &Caches) {
     for warnings in &caches.warnings {
         one(warnings).await;
     }
-    if let Some(snapshot_classes) = &caches.snapshot_classes {
-        one(snapshot_classes).await;
+    if snapshots {
+        one(&caches.snapshot_classes).await;
     }
 }
 
@@ -284,8 +286,8 @@ fn about<T: Resource<DynamicType = ()>>(event: &Event) -> Option<ObjectRef<T>> {
 }
 
 /// The claim that a volume belongs to, and the one whose prime claim it is.
-fn held_by(volume: &PersistentVolume) -> Option<ObjectRef<PersistentVolumeClaim>> {
-    let claim = volume.spec.as_ref()?.claim_ref.as_ref()?;
+fn held_by(volume: &Volume) -> Option<ObjectRef<PersistentVolumeClaim>> {
+    let claim = volume.spec.claim_ref.as_ref()?;
     Some(ObjectRef::new(claim.name.as_deref()?).within(claim.namespace.as_deref()?))
 }
 

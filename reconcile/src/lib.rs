@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! API server -> Watch<K> -> Store<K>, Index<K>  what a reconcile reads; no list, no get, no search among all objects
-//!                       \-> Queue<T> -> drive   which object has to be looked at again
+//!                       \-> Queue<T> -> Driver  which object has to be looked at again
+//!                       \-> Echoes             what a Writer wrote is in the cache
 //! ```
 //!
 //! One watch per kind serves all controllers. A [`Queue`] drops duplicates and never runs one object twice at a time
@@ -10,6 +11,7 @@
 
 mod access;
 mod drive;
+mod echo;
 mod https;
 mod index;
 mod lease;
@@ -19,7 +21,8 @@ mod queue;
 mod watch;
 mod write;
 
-pub use drive::drive;
+pub use drive::Driver;
+pub use echo::Echoes;
 pub use https::serve;
 pub use index::Index;
 pub use lease::Candidate;

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
@@ -17,8 +18,13 @@ use kube::runtime::controller::{ReconcileReason, ReconcileRequest};
 use kube::runtime::reflector::ObjectRef;
 use prometheus_client::metrics::gauge::Gauge;
 
+/// Changes that come together are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(30);
+
 /// A queue that nobody works on yet.
 pub struct Queue<T: Resource<DynamicType = ()> + 'static> {
+    /// How long an object has to be left alone before it is looked at.
+    pub(crate) debounce: Duration,
     handle: Handle<T>,
     receiver: mpsc::UnboundedReceiver<ObjectRef<T>>,
 }
@@ -37,12 +43,19 @@ struct Waiting<T: Resource<DynamicType = ()> + 'static> {
 
 impl<T: Resource<DynamicType = ()> + 'static> Default for Queue<T> {
     fn default() -> Self {
-        let (sender, receiver) = mpsc::unbounded();
-        Self { handle: Handle { sender, waiting: Arc::default() }, receiver }
+        Self::patient(DEBOUNCE)
     }
 }
 
 impl<T: Resource<DynamicType = ()> + 'static> Queue<T> {
+    /// A queue whose objects are looked at when nobody has woken them for so long: of several steps that follow one another, only
+    /// the last is seen.
+    #[must_use]
+    pub fn patient(debounce: Duration) -> Self {
+        let (sender, receiver) = mpsc::unbounded();
+        Self { debounce, handle: Handle { sender, waiting: Arc::default() }, receiver }
+    }
+
     /// The end that objects are put into.
     #[must_use]
     pub fn handle(&self) -> Handle<T> {

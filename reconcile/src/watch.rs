@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Resource;
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 
 use crate::Queue;
+use crate::echo::{Echoes, Shown};
 use crate::index::{Follow, Index};
 
 /// kubectl's memory of what was applied is as large as the object and says nothing to a controller.
@@ -33,6 +34,7 @@ where
     routes: Vec<Route<K>>,
     trim: Vec<Trim<K>>,
     followers: Vec<Box<dyn Follow<K>>>,
+    shown: Option<Shown>,
 }
 
 impl<K> Default for Watch<K>
@@ -52,7 +54,14 @@ where
     /// A watch of a kind that is known at run time only.
     #[must_use]
     pub fn of(kind: K::DynamicType) -> Self {
-        Self { writer: Writer::new(kind.clone()), kind, routes: Vec::new(), trim: Vec::new(), followers: Vec::new() }
+        Self {
+            writer: Writer::new(kind.clone()),
+            kind,
+            routes: Vec::new(),
+            trim: Vec::new(),
+            followers: Vec::new(),
+            shown: None,
+        }
     }
 }
 
@@ -83,6 +92,13 @@ where
     #[must_use]
     pub fn trimmed(mut self, trim: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
         self.trim.push(Box::new(trim));
+        self
+    }
+
+    /// Reconciles wait until this cache shows what this process wrote.
+    #[must_use]
+    pub fn echoes(mut self, echoes: &Echoes) -> Self {
+        self.shown = Some(echoes.of::<K>());
         self
     }
 
@@ -136,6 +152,7 @@ where
                 self.writer.apply_watcher_event(&event);
                 let now = store.get(&name);
                 self.followers.iter().for_each(|follower| follower.changed(before.as_ref(), now.as_ref()));
+                self.show([object.meta()]);
                 self.tell(object);
             }
             watcher::Event::InitDone => {
@@ -144,10 +161,16 @@ where
                 self.writer.apply_watcher_event(&event);
                 let all = store.state();
                 self.followers.iter().for_each(|follower| follower.replaced(&all));
+                self.show(all.iter().map(|object| object.meta()));
                 self.tell_all(&before, &all);
             }
             watcher::Event::Init | watcher::Event::InitApply(_) => self.writer.apply_watcher_event(&event),
         }
+    }
+
+    fn show<'a>(&self, objects: impl IntoIterator<Item = &'a ObjectMeta>) {
+        let Some(shown) = &self.shown else { return };
+        objects.into_iter().for_each(|object| shown.up_to(object.resource_version.as_deref()));
     }
 
     fn tell(&self, object: &K) {

@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::echo;
+
 /// A refused or failed write.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {verb} {object}")]
@@ -101,13 +103,13 @@ impl Writer {
     /// [`Kind::Exists`], [`Kind::Quota`], [`Kind::Refused`], [`Kind::Unreachable`].
     pub async fn create<K>(&self, object: &K) -> Result<K, Error>
     where
-        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug + 'static,
     {
         let parameters = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
         let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError);
         let request =
             body.and_then(|body| request(object).create(&parameters, body).map_err(kube::Error::BuildRequest));
-        self.send("create", object, request).await
+        self.write("create", object, request).await
     }
 
     /// Changes what `change` names, leaving the rest as it is.
@@ -116,11 +118,11 @@ impl Writer {
     /// [`Kind::Gone`], [`Kind::Conflict`], [`Kind::Refused`], [`Kind::Unreachable`].
     pub async fn change<K>(&self, object: &K, change: Value) -> Result<K, Error>
     where
-        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + 'static,
     {
         let change = bound(object, change, false);
         let request = request(object).patch(&object.name_any(), &self.parameters(), &Patch::Merge(change));
-        self.send("change", object, request.map_err(kube::Error::BuildRequest)).await
+        self.write("change", object, request.map_err(kube::Error::BuildRequest)).await
     }
 
     /// As [`Writer::change`], if nobody else has changed the object since it was read.
@@ -129,11 +131,11 @@ impl Writer {
     /// As there.
     pub async fn change_as_read<K>(&self, object: &K, change: Value) -> Result<K, Error>
     where
-        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + 'static,
     {
         let change = bound(object, change, true);
         let request = request(object).patch(&object.name_any(), &self.parameters(), &Patch::Merge(change));
-        self.send("change", object, request.map_err(kube::Error::BuildRequest)).await
+        self.write("change", object, request.map_err(kube::Error::BuildRequest)).await
     }
 
     /// Replaces the status with the one that `object` carries, if nobody else has changed the object since it was read:
@@ -143,7 +145,7 @@ impl Writer {
     /// As [`Writer::change`].
     pub async fn replace_status<K>(&self, object: &K) -> Result<K, Error>
     where
-        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
+        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug + 'static,
     {
         let parameters = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
         let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError);
@@ -151,7 +153,7 @@ impl Writer {
             let request = request(object).replace_subresource("status", &object.name_any(), &parameters, body);
             request.map_err(kube::Error::BuildRequest)
         });
-        self.send("change the status of", object, request).await
+        self.write("change the status of", object, request).await
     }
 
     /// Deletes an object; one that is gone already is no failure.
@@ -160,20 +162,37 @@ impl Writer {
     /// [`Kind::Refused`], [`Kind::Unreachable`].
     pub async fn delete<K>(&self, object: &K) -> Result<(), Error>
     where
-        K: Resource<DynamicType = ()> + Clone + Debug,
+        K: Resource<DynamicType = ()> + Clone + Debug + 'static,
     {
         let only_this = Preconditions { uid: object.uid(), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
         let request = request(object).delete(&object.name_any(), &parameters).map_err(kube::Error::BuildRequest);
-        // The answer is the object or a status; neither is needed.
         match self.send::<K, Value>("delete", object, request).await {
-            Err(error) if matches!(error.kind(), Kind::Gone | Kind::Conflict) => Ok(()),
-            other => other.map(drop),
+            // It is the object, if something keeps that for a while, or a status.
+            Ok(answer) => echo::wrote::<K>(answer["metadata"]["resourceVersion"].as_str()),
+            Err(error) if matches!(error.kind(), Kind::Gone | Kind::Conflict) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     fn parameters(&self) -> PatchParams {
         PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() }
+    }
+
+    /// Sends a request that is answered by the object as it is now.
+    async fn write<K>(
+        &self,
+        verb: &'static str,
+        object: &K,
+        request: Result<http::Request<Vec<u8>>, kube::Error>,
+    ) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = ()> + DeserializeOwned + 'static,
+    {
+        let written: K = self.send(verb, object, request).await?;
+        echo::wrote::<K>(written.meta().resource_version.as_deref());
+        Ok(written)
     }
 
     async fn send<K, T>(

@@ -20,7 +20,8 @@ mod tests;
 mod volume;
 
 use crate::cdi::{CdiConfigStatus, ContentType, StorageProfile, StorageSpec};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaimSpec};
+use crate::volume::Volume;
+use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 pub use class::{ClassChoice, choose_class};
@@ -43,7 +44,7 @@ pub struct Cluster<'a> {
     /// All storage profiles.
     pub profiles: Vec<&'a StorageProfile>,
     /// The persistent volumes, if [`needs_volumes`] asks for them.
-    pub volumes: Vec<&'a PersistentVolume>,
+    pub volumes: Vec<&'a Volume>,
     /// The status of the CDIConfig.
     pub config: Option<&'a CdiConfigStatus>,
 }

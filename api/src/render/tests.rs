@@ -6,7 +6,7 @@ use super::*;
 struct Bed {
     classes: Vec<StorageClass>,
     profiles: Vec<StorageProfile>,
-    volumes: Vec<PersistentVolume>,
+    volumes: Vec<Volume>,
     config: Option<CdiConfigStatus>,
 }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::cdi::{CdiConfig, StorageProfile};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use api::volume::Volume;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams, ObjectList, PartialObjectMeta};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
@@ -98,8 +99,8 @@ impl Facts for Cluster {
         asked(|| format!("PersistentVolumeClaim {namespace}/{name}"), api.get_opt(name)).await
     }
 
-    async fn volumes(&self) -> Result<Vec<PersistentVolume>, Unread> {
-        let api: Api<PersistentVolume> = Api::all(self.client.clone());
+    async fn volumes(&self) -> Result<Vec<Volume>, Unread> {
+        let api: Api<Volume> = Api::all(self.client.clone());
         Ok(asked(|| "PersistentVolumes".to_owned(), api.list(&ListParams::default())).await?.items)
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::cdi::{CdiConfig, StorageProfile};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use api::volume::Volume;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::admission::Count;
@@ -76,7 +77,7 @@ pub trait Facts: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<PersistentVolumeClaim>, Unread>> + Send;
 
     /// All persistent volumes.
-    fn volumes(&self) -> impl Future<Output = Result<Vec<PersistentVolume>, Unread>> + Send;
+    fn volumes(&self) -> impl Future<Output = Result<Vec<Volume>, Unread>> + Send;
 
     /// How many such objects there are.
     fn count(&self, objects: &Objects) -> impl Future<Output = Result<Count, Unread>> + Send;

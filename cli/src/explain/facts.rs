@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use api::cdi::{Cdi, CdiConfig, StorageProfile};
+use api::volume::Volume;
 use contract::Failure;
 use controller::Settings;
 use controller::preview::Cluster;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{LimitRange, PersistentVolume, PersistentVolumeClaim, ResourceQuota};
+use k8s_openapi::api::core::v1::{LimitRange, PersistentVolumeClaim, ResourceQuota};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSIStorageCapacity, StorageClass};
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource, ResourceExt};
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The cluster cannot be had.
-    pub(super) async fn volumes(&mut self) -> Result<Vec<Arc<PersistentVolume>>, Failure> {
+    pub(super) async fn volumes(&mut self) -> Result<Vec<Arc<Volume>>, Failure> {
         let api = self.everywhere();
         let volumes = self.all(api, "none is taken to fit").await?;
         Ok(volumes.unwrap_or_default().into_iter().map(Arc::new).collect())

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use api::annotation;
 use api::cdi::{CdiConfigStatus, DataVolume, StorageProfile, VolumeImportSource};
+use api::volume::Volume;
 use contract::pod::Worker;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -25,7 +26,7 @@ pub(crate) struct Observed {
     pub(crate) classes: Vec<Arc<StorageClass>>,
     pub(crate) profiles: Vec<Arc<StorageProfile>>,
     /// Volumes of its class, which were made by hand; empty unless the class does not exist.
-    pub(crate) volumes: Vec<Arc<PersistentVolume>>,
+    pub(crate) volumes: Vec<Arc<Volume>>,
     /// Names of the CSI drivers.
     pub(crate) drivers: Vec<String>,
     pub(crate) config: CdiConfigStatus,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::cdi::{DataVolume, VolumeImportSource};
+use api::volume::Volume;
 use contract::pod::Worker;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -21,7 +22,7 @@ pub(crate) struct Observed {
     /// The claim that is filled in its place.
     pub(crate) prime: Option<Arc<PersistentVolumeClaim>>,
     /// The volume of the prime claim, or of the target once it is handed over.
-    pub(crate) volume: Option<Arc<PersistentVolume>>,
+    pub(crate) volume: Option<Arc<Volume>>,
     /// Why the prime claim gets no volume, if somebody said so.
     pub(crate) unserved: Option<String>,
     /// Whether the installation wants disks preallocated that do not say.

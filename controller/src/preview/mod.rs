@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
 use api::render::ClassChoice;
+use api::volume::Volume;
 use contract::{Code, Failure};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 
@@ -33,7 +34,7 @@ pub struct Cluster {
     /// All storage profiles.
     pub profiles: Vec<Arc<StorageProfile>>,
     /// The volumes; looked at only where a class is named that does not exist.
-    pub volumes: Vec<Arc<PersistentVolume>>,
+    pub volumes: Vec<Arc<Volume>>,
     /// Names of the CSI drivers.
     pub drivers: Vec<String>,
     /// The settings, once they are made.

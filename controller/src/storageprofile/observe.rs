@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use api::annotation::DEFAULT_SNAPSHOT_CLASS;
 use api::cdi::StorageProfile;
+use api::volume::Volume;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 
 use super::capabilities::{AccessMode, Capability, VolumeMode};
 use super::table::NO_PROVISIONER;
@@ -41,7 +41,7 @@ pub(crate) struct SnapshotClass {
 
 pub(super) fn observe(class: Arc<StorageClass>, context: &Context) -> Observed {
     let caches = &context.caches;
-    let snapshot_classes = caches.snapshot_classes.as_ref().map(Store::state).unwrap_or_default();
+    let snapshot_classes = caches.snapshot_classes.state();
     let by_hand = class.provisioner == NO_PROVISIONER;
     let volumes = if by_hand { caches.indexes.volumes.get(&class.name_any()) } else { Vec::new() };
     Observed {
@@ -72,10 +72,10 @@ impl From<&DynamicObject> for SnapshotClass {
 }
 
 /// How volumes can be used, in the order of preference, each way once.
-fn ways<'a>(volumes: impl Iterator<Item = &'a PersistentVolume>) -> Vec<Capability> {
-    let ways = volumes.filter_map(|volume| volume.spec.as_ref()).flat_map(|spec| {
+fn ways<'a>(volumes: impl Iterator<Item = &'a Volume>) -> Vec<Capability> {
+    let ways = volumes.map(|volume| &volume.spec).flat_map(|spec| {
         let volume = VolumeMode::of(spec.volume_mode.as_deref());
-        let modes = spec.access_modes.iter().flatten().filter_map(|name| AccessMode::named(name));
+        let modes = spec.access_modes.iter().filter_map(|name| AccessMode::named(name));
         modes.map(move |access| Capability { access, volume })
     });
     ways.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn volume(mode: Option<&str>, access: &[&str]) -> PersistentVolume {
+    fn volume(mode: Option<&str>, access: &[&str]) -> Volume {
         serde_json::from_value(json!({
             "metadata": {"name": "v"},
             "spec": {"storageClassName": "local", "volumeMode": mode, "accessModes": access}

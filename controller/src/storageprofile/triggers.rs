@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::cdi::StorageProfile;
-use k8s_openapi::api::core::v1::PersistentVolume;
+use api::volume::Volume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -17,11 +17,8 @@ pub(crate) fn class_of_profile(profile: &StorageProfile) -> Option<ObjectRef<Sto
 }
 
 /// The class of a volume, if its volumes are made by hand: of others nothing depends on their volumes.
-pub(crate) fn class_of_volume(
-    volume: &PersistentVolume,
-    classes: &Store<StorageClass>,
-) -> Option<ObjectRef<StorageClass>> {
-    let name = volume.spec.as_ref()?.storage_class_name.as_deref()?;
+pub(crate) fn class_of_volume(volume: &Volume, classes: &Store<StorageClass>) -> Option<ObjectRef<StorageClass>> {
+    let name = volume.spec.storage_class_name.as_deref()?;
     let class = classes.get(&ObjectRef::new(name))?;
     (class.provisioner == NO_PROVISIONER).then(|| ObjectRef::new(name))
 }
@@ -58,7 +55,7 @@ mod tests {
     #[test]
     fn a_volume_concerns_its_class_only_if_that_has_no_provisioner() {
         for (class, expected) in [("local", Some("local")), ("fast", None), ("gone", None)] {
-            let volume: PersistentVolume =
+            let volume: Volume =
                 serde_json::from_value(json!({"metadata": {"name": "v"}, "spec": {"storageClassName": class}}))
                     .unwrap();
             let found = class_of_volume(&volume, &classes()).map(|class| class.name);

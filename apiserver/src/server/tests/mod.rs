@@ -6,7 +6,8 @@ mod webhooks;
 use std::sync::Arc;
 
 use api::cdi::{CdiConfig, StorageProfile};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use api::volume::Volume;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use crate::admission::Count;
 struct Made {
     not_ready: bool,
     claim: Option<PersistentVolumeClaim>,
-    volumes: Vec<PersistentVolume>,
+    volumes: Vec<Volume>,
     storage: Storage,
     count: Count,
     unreadable: bool,
@@ -49,7 +50,7 @@ impl Facts for Made {
         self.read("claim", self.claim.clone())
     }
 
-    async fn volumes(&self) -> Result<Vec<PersistentVolume>, Unread> {
+    async fn volumes(&self) -> Result<Vec<Volume>, Unread> {
         self.read("volumes", self.volumes.clone())
     }
 

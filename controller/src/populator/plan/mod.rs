@@ -13,8 +13,10 @@
 use std::collections::BTreeMap;
 
 use api::annotation;
+use api::render::FILESYSTEM;
+use api::volume::Volume;
 use contract::{Code, Failure};
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -75,8 +77,17 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
     }
 }
 
+fn phase_of(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim.status.as_ref()?.phase.as_deref()
+}
+
 fn is_bound(claim: &PersistentVolumeClaim) -> bool {
-    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+    phase_of(claim) == Some("Bound")
+}
+
+/// Whether a claim has its volume, or had one that was handed over: that, too, Kubernetes warns of.
+fn had_volume(claim: &PersistentVolumeClaim) -> bool {
+    matches!(phase_of(claim), Some("Bound" | "Lost"))
 }
 
 /// Whether the claim names a source of another namespace.
@@ -118,7 +129,7 @@ fn begin(observed: &Observed, settings: &Settings) -> Plan {
 
 fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     let mut plan = shown(observed, prime);
-    if let Some(why) = observed.unserved.as_ref().filter(|_| !is_bound(prime)) {
+    if let Some(why) = observed.unserved.as_ref().filter(|_| !had_volume(prime)) {
         unserved(&mut plan, observed, prime, why);
     } else if observed.target.annotations().contains_key(annotation::BOUND_CONDITION_REASON) {
         let said =
@@ -206,11 +217,11 @@ fn is_from_image(key: &str, observed: &Observed) -> bool {
 /// # Errors
 /// Why it must not be.
 fn hand_over(
-    volume: &PersistentVolume,
+    volume: &Volume,
     prime: &PersistentVolumeClaim,
     target: &PersistentVolumeClaim,
 ) -> Result<Option<Value>, String> {
-    let held_by = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()?.uid.clone());
+    let held_by = volume.spec.claim_ref.as_ref().and_then(|claim| claim.uid.clone());
     if held_by == target.uid() {
         return Ok(None);
     }
@@ -233,17 +244,15 @@ fn hand_over(
 }
 
 /// Whether the volume has what the target asks for.
-fn fits(volume: &PersistentVolume, target: &PersistentVolumeClaim) -> bool {
-    let (Some(volume), Some(claim)) = (&volume.spec, &target.spec) else { return false };
-    let mode = |mode: &Option<String>| mode.clone().unwrap_or_else(|| "Filesystem".into());
+fn fits(volume: &Volume, target: &PersistentVolumeClaim) -> bool {
+    let (volume, Some(claim)) = (&volume.spec, &target.spec) else { return false };
     let bytes = |size: &str| contract::quantity::parse(size).ok();
-    let capacity = volume.capacity.as_ref().and_then(|all| bytes(&all.get("storage")?.0));
+    let capacity = volume.capacity.get("storage").and_then(|size| bytes(&size.0));
     let wanted = claim.resources.as_ref().and_then(|all| bytes(&all.requests.as_ref()?.get("storage")?.0));
     let modes = claim.access_modes.iter().flatten();
-    let offered = volume.access_modes.clone().unwrap_or_default();
-    mode(&volume.volume_mode) == mode(&claim.volume_mode)
+    volume.mode() == claim.volume_mode.as_deref().unwrap_or(FILESYSTEM)
         && volume.storage_class_name == claim.storage_class_name
-        && modes.clone().all(|mode| offered.contains(mode))
+        && modes.clone().all(|mode| volume.access_modes.contains(mode))
         && capacity.zip(wanted).is_some_and(|(capacity, wanted)| capacity >= wanted)
 }
 
@@ -257,7 +266,7 @@ fn retained(prime: &PersistentVolumeClaim) -> Event {
 }
 
 fn clean_up(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
-    let holder = observed.volume.as_ref().and_then(|volume| volume.spec.as_ref()?.claim_ref.as_ref()?.uid.clone());
+    let holder = observed.volume.as_ref().and_then(|volume| volume.spec.claim_ref.as_ref()?.uid.clone());
     if holder != observed.target.uid() || prime.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }

@@ -95,7 +95,7 @@ fn what_the_prime_claim_comes_to_is_shown_on_the_target() {
 
 #[test]
 fn what_keeps_the_prime_claim_from_a_volume_is_told_on_the_target_until_it_has_one() {
-    for (phase, told) in [("Pending", true), ("Bound", false)] {
+    for (phase, told) in [("Pending", true), ("Bound", false), ("Lost", false)] {
         let mut seen = with_prime(phase, &[]);
         seen.unserved = Some("the pool is full".into());
         let plan = decided(&seen);
@@ -125,7 +125,7 @@ fn a_volume_is_handed_over_to_nobody_else_and_only_once() {
     };
     let stolen = changed(&|seen| {
         let mut volume = sample::volume_of("prime-uid-of-disk");
-        volume.spec.as_mut().unwrap().claim_ref.as_mut().unwrap().uid = Some("another".into());
+        volume.spec.claim_ref.as_mut().unwrap().uid = Some("another".into());
         seen.volume = Some(Arc::new(volume));
     });
     assert_eq!((stolen.hand_over, stolen.events.last().unwrap().reason.as_str()), (None, "ErrIncompatiblePVC"));

@@ -69,8 +69,25 @@ pub fn ask(namespace: &Namespace, claim: &str, block: bool, command: &str) -> Re
 /// # Errors
 /// As [`ask`].
 pub fn digest(namespace: &Namespace, claim: &str, block: bool, size: u64) -> Result<String> {
+    begin_digest(namespace, claim, block, size)?;
+    said_digest(namespace, claim)
+}
+
+/// Starts a pod that reads the first `size` bytes of the disk in the claim, which may not be filled yet.
+///
+/// # Errors
+/// As [`start`].
+pub fn begin_digest(namespace: &Namespace, claim: &str, block: bool, size: u64) -> Result<()> {
     let disk = if block { "/disk" } else { "/data/disk.img" };
-    let text = ask(namespace, claim, block, &format!("busybox head -c {size} {disk} | busybox sha256sum"))?;
+    start(namespace, claim, block, &format!("busybox head -c {size} {disk} | busybox sha256sum"))
+}
+
+/// What the pod of [`begin_digest`] has read, as [`digest`] tells it.
+///
+/// # Errors
+/// As [`said`].
+pub fn said_digest(namespace: &Namespace, claim: &str) -> Result<String> {
+    let text = said(namespace, claim)?;
     Ok(format!("sha256:{}", text.split(' ').next().unwrap_or_default()))
 }
 

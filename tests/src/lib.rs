@@ -9,8 +9,10 @@ use fixtures::family;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub mod bed;
 mod bounded;
 pub mod consumer;
+pub mod data_volume;
 mod kubectl;
 pub mod metrics;
 pub mod moment;
@@ -205,6 +207,16 @@ pub fn leftovers(target: &Path) -> Result<Vec<String>> {
 pub fn sha256(path: &Path) -> Result<String> {
     let printed = fixtures::command::output(Command::new("sha256sum").arg(path))?;
     Ok(format!("sha256:{}", printed.split_whitespace().next().context("no digest")?))
+}
+
+/// The fingerprint of a disk, as `COMMAND fingerprint DISK` prints it; the command is [`binary`], wherever it runs.
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn fingerprint(command: &mut Command, disk: &Path) -> Result<String> {
+    let said = fixtures::command::output(command.arg("fingerprint").arg(disk))?;
+    let word = said.split_whitespace().find(|word| word.starts_with("gantry1:"));
+    Ok(word.with_context(|| format!("no fingerprint: {said}"))?.to_owned())
 }
 
 /// A number of the report.

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fixtures::kubernetes::Cluster;
 use serde_json::Value;
 
@@ -25,11 +25,23 @@ pub struct Namespace<'a> {
 }
 
 impl<'a> Namespace<'a> {
-    /// Makes the namespace `name`, with these labels.
+    /// Makes the namespace `name`.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub fn new(cluster: &'a Cluster, name: &str, labels: &str) -> Result<Self> {
+    pub fn new(cluster: &'a Cluster, name: &str) -> Result<Self> {
+        Self::labelled(cluster, name, "")
+    }
+
+    /// Makes one whose pods must be as Pod Security's profile "restricted" has them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn restricted(cluster: &'a Cluster, name: &str) -> Result<Self> {
+        Self::labelled(cluster, name, "pod-security.kubernetes.io/enforce: restricted")
+    }
+
+    fn labelled(cluster: &'a Cluster, name: &str, labels: &str) -> Result<Self> {
         // One may be left of a run that was cut short.
         cluster.ask(&["delete", "namespace", name, "--ignore-not-found"])?;
         cluster
@@ -70,32 +82,29 @@ impl<'a> Namespace<'a> {
         Ok(if text.trim().is_empty() { None } else { Some(serde_json::from_str(&text)?) })
     }
 
+    /// An object that must be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn there(&self, object: &str) -> Result<Value> {
+        self.object(object)?.with_context(|| format!("{object} is not there"))
+    }
+
     /// Waits until `holds` is true of an object, and returns it.
     ///
     /// # Errors
     /// When it does not come true in time; what the object came to is part of the error.
     pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now()).as_secs();
-            ensure!(left > 0, "{object} is not {what}\n{}", self.state_of(object));
-            if let Some(found) = self.watched(object, left, &holds)? {
-                return Ok(found);
-            }
-            // The API server went, which is what some tests bring about.
-            sleep(Duration::from_millis(200));
-        }
+        let found = watched(self.cluster, &["--namespace", &self.name], object, holds)?;
+        found.with_context(|| format!("{object} is not {what}\n{}", self.state_of(object)))
     }
 
-    /// The first state of an object from now on of which `holds` is true; nothing if the watch ends before, after `seconds` at
-    /// the latest.
-    fn watched(&self, object: &str, seconds: u64, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
-        let (kind, name) = object.split_once('/').context("an object is KIND/NAME")?;
-        let (selector, timeout) = (format!("metadata.name={name}"), format!("--request-timeout={seconds}s"));
-        let arguments = ["--namespace", &self.name, kind, "--field-selector", &selector, &timeout];
-        let (_watching, events) = Watching::start(self.cluster, &arguments)?;
-        let mut states = events.filter(|event| event["type"] != "DELETED").map(|mut event| event["object"].take());
-        Ok(states.find(|state| holds(state)))
+    /// Waits until an object is in a phase, and returns it.
+    ///
+    /// # Errors
+    /// As [`until`](Self::until).
+    pub fn until_phase(&self, object: &str, phase: &str) -> Result<Value> {
+        self.until(object, phase, |found| found["status"]["phase"] == phase)
     }
 
     /// Waits until an object is gone.
@@ -137,5 +146,37 @@ impl Drop for Namespace<'_> {
     fn drop(&mut self) {
         // The test's own outcome is what counts; the cluster goes, too.
         let _ = self.cluster.ask(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+/// Waits until `holds` is true of an object of the whole cluster, and returns it.
+///
+/// # Errors
+/// When it does not come true in time; what the object came to is part of the error.
+pub fn until(cluster: &Cluster, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+    let found = watched(cluster, &[], object, holds)?;
+    let state = || cluster.ask(&["get", object, "--output", "yaml"]).unwrap_or_else(|error| format!("{error:#}"));
+    found.with_context(|| format!("{object} is not {what}\n{}", state()))
+}
+
+/// The first state of an object from now on of which `holds` is true, if it comes in time.
+fn watched(cluster: &Cluster, place: &[&str], object: &str, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+    let (kind, name) = object.split_once('/').context("an object is KIND/NAME")?;
+    let selector = format!("metadata.name={name}");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now()).as_secs();
+        if left == 0 {
+            return Ok(None);
+        }
+        let timeout = format!("--request-timeout={left}s");
+        let arguments = [place, &[kind, "--field-selector", &selector, &timeout]].concat();
+        let (_watching, events) = Watching::start(cluster, &arguments)?;
+        let mut states = events.filter(|event| event["type"] != "DELETED").map(|mut event| event["object"].take());
+        if let Some(found) = states.find(|state| holds(state)) {
+            return Ok(Some(found));
+        }
+        // The API server went, which is what some tests bring about.
+        sleep(Duration::from_millis(200));
     }
 }

@@ -3,20 +3,24 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fixtures::images::{MIB, raw};
-use fixtures::kubernetes::{ADDRESS, Cluster};
-use fixtures::nginx::{Nginx, Settings};
+use fixtures::images::MIB;
+use fixtures::kubernetes::Cluster;
 use fixtures::proxy::Proxy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tests::bed::Bed;
 use tests::binary;
-use tests::objects::{Namespace, filled};
+use tests::data_volume::DataVolume;
+use tests::objects::Namespace;
+
+/// Of the disk that is served.
+const SIZE: u64 = 8 * MIB;
 
 /// The command as somebody with a kubeconfig runs it.
 struct User {
@@ -62,21 +66,21 @@ impl User {
         Ok(self.command(arguments).output()?)
     }
 
-    fn explain(&self, namespace: &str, manifest: &str, more: &[&str]) -> Result<Output> {
+    fn explain(&self, namespace: &Namespace, data_volume: &DataVolume, more: &[&str]) -> Result<Output> {
         let file = self.folder.path().join("dv.yaml");
-        fs::write(&file, manifest)?;
+        fs::write(&file, data_volume.to_string())?;
         let file = file.to_str().context("a path")?;
-        self.run(&[&["explain", "-f", file, "--namespace", namespace], more].concat())
+        self.run(&[&["explain", "-f", file, "--namespace", namespace.name()], more].concat())
     }
 
-    /// What `gantry explain --json` says of the one DataVolume of a manifest, and its exit code.
-    fn explained(&self, namespace: &str, manifest: &str) -> Result<(Value, i32)> {
-        let output = self.explain(namespace, manifest, &["--json"])?;
+    /// What `gantry explain --json` says of a DataVolume, and its exit code.
+    fn explained(&self, namespace: &Namespace, data_volume: &DataVolume) -> Result<(Value, i32)> {
+        let output = self.explain(namespace, data_volume, &["--json"])?;
         let text = String::from_utf8(output.stdout)?;
         let said: Value = serde_json::from_str(&text)
             .with_context(|| format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))?;
         // People are told no less.
-        let lines = self.explain(namespace, manifest, &[])?;
+        let lines = self.explain(namespace, data_volume, &[])?;
         ensure!(lines.status.code() == output.status.code(), "{lines:?}");
         let lines = String::from_utf8(lines.stdout)?;
         for refusal in said["dataVolumes"][0]["refusals"].as_array().into_iter().flatten() {
@@ -88,24 +92,11 @@ impl User {
     }
 }
 
-const MANIFEST: &str = "
-apiVersion: cdi.kubevirt.io/v1beta1
-kind: DataVolume
-metadata: {name: $name}
-spec:
-  source: {http: {url: '$url'$more}}
-  $rest
-";
 const STORAGE: &str =
     "storage: {storageClassName: gantry-immediate, volumeMode: Filesystem, resources: {requests: {storage: 64Mi}}}";
 
-fn manifest(name: &str, url: &str, more: &str, rest: &str) -> String {
-    filled(MANIFEST, &[("$name", name), ("$url", url), ("$more", more), ("$rest", rest)])
-}
-
-/// A namespace in which pods can be made.
-fn namespace<'a>(cluster: &'a Cluster, name: &str, labels: &str) -> Result<Namespace<'a>> {
-    let namespace = Namespace::new(cluster, name, labels)?;
+/// A namespace once pods can be made in it.
+fn ready(namespace: Namespace) -> Result<Namespace> {
     namespace.until("serviceaccount/default", "made", |_| true)?;
     Ok(namespace)
 }
@@ -117,14 +108,6 @@ fn inventory(namespace: &Namespace) -> Result<String> {
     Ok(format!("{}{used}", namespace.ask(&["get", kinds, "--output", "name"])?))
 }
 
-fn disk(folder: &Path) -> Result<PathBuf> {
-    raw::dense(&folder.join("disk.raw"), 8 * MIB, 1)
-}
-
-fn server(folder: &Path) -> Result<Nginx> {
-    Settings::new(folder).address(ADDRESS).start()
-}
-
 /// Codes of what refuses it.
 fn refusals(explained: &Value) -> Vec<&str> {
     let all = explained["refusals"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -134,22 +117,19 @@ fn refusals(explained: &Value) -> Vec<&str> {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn what_is_explained_is_what_comes() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    disk(folder.path())?;
-    let server = Settings::new(folder.path()).address(ADDRESS).login("user", "password").start()?;
-    let namespace = namespace(&cluster, "cli-good", "pod-security.kubernetes.io/enforce: restricted")?;
+    let bed = Bed::with(SIZE, |settings| settings.login("user", "password"))?;
+    let namespace = ready(Namespace::restricted(&bed.cluster, "cli-good")?)?;
     namespace.apply(
         "{apiVersion: v1, kind: Secret, metadata: {name: login}, stringData: {accessKeyId: user, secretKey: password}}\n---\n\
          {apiVersion: v1, kind: ResourceQuota, metadata: {name: enough}, spec: {hard: {requests.storage: 1Gi, pods: 9}}}\n---\n\
          {apiVersion: v1, kind: LimitRange, metadata: {name: range}, spec: {limits: [{type: PersistentVolumeClaim, max: {storage: 1Gi}}]}}",
     )?;
     namespace.until("resourcequota/enough", "counted", |found| found["status"]["used"]["pods"] == "0")?;
-    let user = User::administrator(&cluster)?;
-    let manifest = manifest("good", &server.url("disk.raw"), ", secretRef: login", STORAGE);
+    let user = User::administrator(&bed.cluster)?;
+    let with_login = |url: &str| DataVolume::http("good", url).server("secretRef: login").claim(STORAGE);
+    let good = with_login(&bed.url());
     let before = inventory(&namespace)?;
-    let (explained, code) = user.explained(namespace.name(), &manifest)?;
+    let (explained, code) = user.explained(&namespace, &good)?;
     ensure!(code == 0 && refusals(&explained).is_empty(), "{explained}");
     ensure!(inventory(&namespace)? == before, "something was made: {}", inventory(&namespace)?);
     for part in ["admission", "claim", "primeClaim", "pod"] {
@@ -162,7 +142,7 @@ fn what_is_explained_is_what_comes() -> Result<()> {
     ensure!(explained["limits"][0].to_string().contains("at most storage 1Gi"), "{explained}");
     ensure!(explained["quotas"][0]["items"].as_array().is_some_and(|items| items.len() == 2), "{explained}");
 
-    namespace.apply(&manifest)?;
+    good.apply(&namespace)?;
     let claim = namespace.until("persistentvolumeclaim/good", "made", |_| true)?;
     compare_claim(&explained["claim"], &claim)?;
     let uid = claim["metadata"]["uid"].as_str().context("a uid")?;
@@ -174,12 +154,12 @@ fn what_is_explained_is_what_comes() -> Result<()> {
     ensure!(pod["spec"]["serviceAccountName"] == explained["pod"]["serviceAccount"], "{pod}\n{explained}");
     let prime = namespace.until(&format!("persistentvolumeclaim/{}", name("primeClaim")), "made", |_| true)?;
     ensure!(prime["spec"]["resources"] == claim["spec"]["resources"], "{prime}");
-    namespace.until("datavolume/good", "finished", |found| found["status"]["phase"] == "Succeeded")?;
+    namespace.succeeded("good")?;
 
     // Once it is there, explaining it again says so, and a change of it is refused in the webhook's own words.
-    let (again, code) = user.explained(namespace.name(), &manifest)?;
+    let (again, code) = user.explained(&namespace, &good)?;
     ensure!(code == 0 && again["notes"].to_string().contains("Succeeded"), "{again}");
-    let (changed, code) = user.explained(namespace.name(), &manifest.replace("disk.raw", "other.raw"))?;
+    let (changed, code) = user.explained(&namespace, &with_login(&bed.server.url("other.raw")))?;
     ensure!(code == 7 && changed["admission"]["message"].to_string().contains("Cannot update"), "{changed}");
     Ok(())
 }
@@ -235,70 +215,55 @@ impl Drop for Policy<'_> {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn what_refuses_it_is_told_and_nothing_is_made() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    let namespace = namespace(&cluster, "cli-refused", "pod-security.kubernetes.io/enforce: restricted")?;
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = ready(Namespace::restricted(&bed.cluster, "cli-refused")?)?;
     // One claim of 64 MiB fits, the one that is filled in its place does not.
     namespace.apply(
         "{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {requests.storage: 100Mi}}}\n---\n\
          {apiVersion: v1, kind: Secret, metadata: {name: half}, stringData: {accessKeyId: user}}",
     )?;
     namespace.until("resourcequota/small", "counted", |found| found["status"]["used"].is_object())?;
-    let user = User::administrator(&cluster)?;
-    let server = server(folder.path())?;
-    let url = server.url("disk.raw");
-    let direct = |size: &str, more: &str| {
-        format!(
-            "{more}pvc: {{accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {{requests: {{storage: {size}}}}}}}"
-        )
-    };
-    let small = direct("8Mi", "");
+    let user = User::administrator(&bed.cluster)?;
+    let small = |name| bed.data_volume(name).size("8Mi");
     let before = inventory(&namespace)?;
-    for (name, url, more, rest, code, exit, said) in [
-        ("both", url.as_str(), "", format!("{small}\n  {STORAGE}"), "cluster-refused", 7, "storage"),
-        ("misspelled", &url, ", checksums: x", small.clone(), "cluster-refused", 7, "unknown field"),
-        ("two-claims", &url, "", direct("64Mi", ""), "quota-exceeded", 7, "requests.storage"),
-        ("one-claim", &url, "", direct("128Mi", ""), "quota-exceeded", 7, "exceeded quota: small"),
-        ("no-secret", &url, ", secretRef: nowhere", small.clone(), "pod-config", 7, "nowhere"),
-        ("half-a-secret", &url, ", secretRef: half", small.clone(), "pod-config", 7, "secretKey"),
-        ("no-map", &url, ", certConfigMap: nowhere", small.clone(), "pod-config", 7, "ConfigMap nowhere"),
-        ("no-priority", &url, "", direct("8Mi", "priorityClassName: nowhere\n  "), "pod-refused", 7, "nowhere"),
-        ("no-account", &url, "", direct("8Mi", "serviceAccountName: nowhere\n  "), "pod-refused", 7, "nowhere"),
-        (
-            "no-default",
-            &url,
-            "",
-            "storage: {resources: {requests: {storage: 8Mi}}}".to_owned(),
-            "claim-no-class",
-            7,
-            "",
-        ),
-        ("metadata", "http://169.254.169.254/disk", "", small.clone(), "source-policy", 3, "169.254.169.254"),
+    let no_class = "storage: {resources: {requests: {storage: 8Mi}}}";
+    let metadata = DataVolume::http("metadata", "http://169.254.169.254/disk").size("8Mi");
+    for (data_volume, code, exit, said) in [
+        (small("both").spec(STORAGE), "cluster-refused", 7, "storage"),
+        (small("misspelled").server("checksums: x"), "cluster-refused", 7, "unknown field"),
+        (small("two-claims").size("64Mi"), "quota-exceeded", 7, "requests.storage"),
+        (small("one-claim").size("128Mi"), "quota-exceeded", 7, "exceeded quota: small"),
+        (small("no-secret").server("secretRef: nowhere"), "pod-config", 7, "nowhere"),
+        (small("half-a-secret").server("secretRef: half"), "pod-config", 7, "secretKey"),
+        (small("no-map").server("certConfigMap: nowhere"), "pod-config", 7, "ConfigMap nowhere"),
+        (small("no-priority").spec("priorityClassName: nowhere"), "pod-refused", 7, "nowhere"),
+        (small("no-account").spec("serviceAccountName: nowhere"), "pod-refused", 7, "nowhere"),
+        (small("no-default").claim(no_class), "claim-no-class", 7, ""),
+        (metadata, "source-policy", 3, "169.254.169.254"),
     ] {
-        let (explained, exit_code) = user.explained(namespace.name(), &manifest(name, url, more, &rest))?;
+        let name = data_volume.name();
+        let (explained, exit_code) = user.explained(&namespace, &data_volume)?;
         ensure!(refusals(&explained) == [code], "{name}: {explained}");
         ensure!(exit_code == exit, "{name}: exit code {exit_code}");
         ensure!(explained["refusals"][0]["message"].to_string().contains(said), "{name}: {explained}");
         ensure!(!explained["refusals"][0]["remedy"].to_string().is_empty());
     }
     // A policy takes a moment to be known.
-    let _policy = Policy::new(&cluster)?;
-    let by_policy = manifest("policy", &url, "", &small);
+    let _policy = Policy::new(&bed.cluster)?;
+    let by_policy = small("policy");
     let end = Instant::now() + Duration::from_secs(30);
-    while user.explain(namespace.name(), &by_policy, &[])?.status.success() {
+    while user.explain(&namespace, &by_policy, &[])?.status.success() {
         ensure!(Instant::now() < end, "the policy does not come to be known");
         sleep(Duration::from_millis(300));
     }
-    let (explained, _) = user.explained(namespace.name(), &by_policy)?;
+    let (explained, _) = user.explained(&namespace, &by_policy)?;
     ensure!(refusals(&explained) == ["pod-refused"], "{explained}");
     ensure!(explained["pod"]["verdict"]["message"].to_string().contains("not liked here"), "{explained}");
     ensure!(inventory(&namespace)? == before, "something was made: {}", inventory(&namespace)?);
     // A volume that no node has room for is known where room is published.
     namespace.ask(&["delete", "resourcequota", "small"])?;
     for (name, size, answer) in [("room", "8Mi", "accepted"), ("no-room", "9Pi", "refused")] {
-        let waiting = direct(size, "").replace("gantry-immediate", "gantry");
-        let (explained, _) = user.explained(namespace.name(), &manifest(name, &url, "", &waiting))?;
+        let (explained, _) = user.explained(&namespace, &small(name).size(size).class("gantry"))?;
         ensure!(explained["capacity"]["verdict"]["answer"] == answer, "{explained}");
         ensure!(refusals(&explained).contains(&"claim-pending") == (answer == "refused"), "{explained}");
     }
@@ -310,20 +275,13 @@ fn what_refuses_it_is_told_and_nothing_is_made() -> Result<()> {
 fn a_manifest_brings_its_secrets_and_several_data_volumes() -> Result<()> {
     let cluster = Cluster::running()?;
     cluster.share_network()?;
-    let namespace = namespace(&cluster, "cli-several", "")?;
+    let namespace = ready(Namespace::new(&cluster, "cli-several")?)?;
     let user = User::administrator(&cluster)?;
-    let with_secret = manifest("one", "http://server.example/disk", ", secretRef: brought", STORAGE);
+    let one = DataVolume::http("one", "http://server.example/disk").server("secretRef: brought").claim(STORAGE);
+    let two = DataVolume::blank("two").populator(false).class("gantry").size("8Mi");
     let manifest = format!(
-        "{with_secret}---\n{{apiVersion: v1, kind: Secret, metadata: {{name: brought}}, stringData: {{accessKeyId: a, secretKey: never-shown}}}}\n---\n\
-         {{apiVersion: v1, kind: Service, metadata: {{name: web}}}}\n---{}",
-        "
-apiVersion: cdi.kubevirt.io/v1beta1
-kind: DataVolume
-metadata: {name: two, annotations: {cdi.kubevirt.io/storage.usePopulator: 'false'}}
-spec:
-  source: {blank: {}}
-  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry, resources: {requests: {storage: 8Mi}}}
-"
+        "{one}---\n{{apiVersion: v1, kind: Secret, metadata: {{name: brought}}, stringData: {{accessKeyId: a, secretKey: never-shown}}}}\n---\n\
+         {{apiVersion: v1, kind: Service, metadata: {{name: web}}}}\n---\n{two}"
     );
     let mut command = user.command(&["explain", "-f", "-", "-n", namespace.name(), "--json"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -350,13 +308,13 @@ spec:
 fn who_has_few_rights_is_told_what_is_not_known() -> Result<()> {
     let cluster = Cluster::running()?;
     cluster.share_network()?;
-    let namespace = namespace(&cluster, "cli-rights", "")?;
-    let manifest = manifest("few", "http://server.example/disk", ", secretRef: login", STORAGE);
+    let namespace = ready(Namespace::new(&cluster, "cli-rights")?)?;
+    let few = DataVolume::http("few", "http://server.example/disk").server("secretRef: login").claim(STORAGE);
     let nobody = User::account(&cluster, &namespace, "nobody")?;
     let output = nobody.run(&["dv"])?;
     ensure!(output.status.code() == Some(7), "{output:?}");
     ensure!(String::from_utf8_lossy(&output.stderr).contains("[cluster-denied]"), "{output:?}");
-    let (explained, code) = nobody.explained(namespace.name(), &manifest)?;
+    let (explained, code) = nobody.explained(&namespace, &few)?;
     ensure!(code == 7 && refusals(&explained).first() == Some(&"cluster-denied"), "{explained}");
 
     let viewer = User::account(&cluster, &namespace, "viewer")?;
@@ -364,7 +322,7 @@ fn who_has_few_rights_is_told_what_is_not_known() -> Result<()> {
     namespace.ask(&["create", "rolebinding", "view", "--clusterrole", "view", "--serviceaccount", &account])?;
     namespace.ask(&["create", "role", "make", "--verb", "create", "--resource", "datavolumes.cdi.kubevirt.io"])?;
     namespace.ask(&["create", "rolebinding", "make", "--role", "make", "--serviceaccount", &account])?;
-    let (explained, code) = viewer.explained(namespace.name(), &manifest)?;
+    let (explained, code) = viewer.explained(&namespace, &few)?;
     ensure!(code == 0 && explained["admission"]["answer"] == "accepted", "{explained}");
     for part in ["claim", "primeClaim", "pod"] {
         let verdict = &explained[part]["verdict"];
@@ -410,20 +368,16 @@ impl Watched {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn data_volumes_are_listed_and_followed_to_their_end() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    disk(folder.path())?;
-    let server = server(folder.path())?;
-    let namespace = namespace(&cluster, "cli-dv", "")?;
-    let user = User::administrator(&cluster)?;
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = ready(Namespace::new(&bed.cluster, "cli-dv")?)?;
+    let user = User::administrator(&bed.cluster)?;
     let dv = |arguments: &[&str]| user.run(&[&["dv", "-n", namespace.name()], arguments].concat());
     let missing = dv(&["nowhere", "--watch"])?;
     ensure!(missing.status.code() == Some(7), "{missing:?}");
 
-    namespace.apply(&manifest("good", &server.url("disk.raw"), "", STORAGE))?;
-    let wrong = format!(", checksum: 'sha256:{}'", "0".repeat(64));
-    namespace.apply(&manifest("bad", &server.url("disk.raw"), &wrong, STORAGE))?;
+    bed.data_volume("good").claim(STORAGE).apply(&namespace)?;
+    let wrong = format!("checksum: 'sha256:{}'", "0".repeat(64));
+    bed.data_volume("bad").server(&wrong).claim(STORAGE).apply(&namespace)?;
     let watched = Watched::start(user.command(&["dv", "-n", namespace.name(), "-w", "--json", "good"]))?;
     let (lines, code) = watched.end()?;
     let seen: Vec<Value> = lines.iter().map(|line| Ok(serde_json::from_str(line)?)).collect::<Result<_>>()?;
@@ -455,13 +409,9 @@ fn data_volumes_are_listed_and_followed_to_their_end() -> Result<()> {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn a_watch_whose_connections_are_cut_sees_the_end_nevertheless() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    disk(folder.path())?;
-    let server = server(folder.path())?;
-    let namespace = namespace(&cluster, "cli-cut", "")?;
-    let user = User::administrator(&cluster)?;
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = ready(Namespace::new(&bed.cluster, "cli-cut")?)?;
+    let user = User::administrator(&bed.cluster)?;
     let address = user.kubectl(&["config", "view", "--output", "jsonpath={.clusters[0].cluster.server}"])?;
     let upstream = address.trim_start_matches("https://").to_owned();
     let host = upstream.split(':').next().unwrap_or_default().to_owned();
@@ -470,15 +420,15 @@ fn a_watch_whose_connections_are_cut_sees_the_end_nevertheless() -> Result<()> {
     let name = user.kubectl(&["config", "view", "--output", "jsonpath={.clusters[0].name}"])?;
     let through = format!("https://{}", proxy.address());
     user.kubectl(&["config", "set-cluster", name.trim(), "--server", &through, "--tls-server-name", &host])?;
-    namespace.apply(&manifest("cut", &server.url("missing"), "", STORAGE))?;
+    DataVolume::http("cut", &bed.server.url("missing")).claim(STORAGE).apply(&namespace)?;
     let watched = Watched::start(user.command(&["dv", "-n", namespace.name(), "-w", "--json", "cut"]))?;
     // It fails and is tried again: changes enough to cut connections more than once.
-    let direct = User::administrator(&cluster)?;
+    let direct = User::administrator(&bed.cluster)?;
     for number in 0..30 {
         let annotation = format!("test.example/number={number}-{}", "x".repeat(1500));
         namespace.ask(&["annotate", "datavolume/cut", "--overwrite", &annotation])?;
     }
-    fs::copy(folder.path().join("disk.raw"), folder.path().join("missing"))?;
+    fs::copy(&bed.disk, bed.folder.path().join("missing"))?;
     let (lines, code) = watched.end()?;
     ensure!(code == 0, "{lines:?}");
     ensure!(lines.last().is_some_and(|line| line.contains("\"Succeeded\"")), "{lines:?}");

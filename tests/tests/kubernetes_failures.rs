@@ -7,50 +7,33 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use fixtures::command::run;
+use fixtures::images::MIB;
 use fixtures::images::qcow2::Qcow2;
-use fixtures::images::{MIB, raw};
 use fixtures::kubernetes::{ADDRESS, Cluster};
 use fixtures::nginx::{Nginx, Settings};
 use fixtures::tls::Authority;
 use serde_json::Value;
+use tests::bed::Bed;
 use tests::consumer;
-use tests::objects::{Namespace, filled};
+use tests::data_volume::DataVolume;
+use tests::objects::Namespace;
 
-/// A DataVolume, the code that it must come to, and whether it is tried again.
-struct Failure {
-    name: &'static str,
-    /// `spec.source`.
-    source: String,
-    /// The rest of `spec`.
-    rest: &'static str,
-    code: &'static str,
-    retried: bool,
-}
+/// Of the disk that is served.
+const SIZE: u64 = 8 * MIB;
 
-const CLAIM: &str =
-    "pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}";
+/// A DataVolume, and the code that it must come to.
+type Failure = (DataVolume, &'static str);
 
-const ARCHIVE: &str = "contentType: archive
-  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}";
-
-const MANIFEST: &str = "
-apiVersion: cdi.kubevirt.io/v1beta1
-kind: DataVolume
-metadata: {name: $name}
-spec:
-  source: {$source}
-  $rest
-";
-
-fn http(name: &'static str, url: &str, code: &'static str) -> Failure {
-    Failure { name, source: format!("http: {{url: '{url}'}}"), rest: CLAIM, code, retried: true }
-}
+/// The one that is not tried again.
+const FINAL: &str = "checksum-mismatch";
 
 /// What servers answer, and images that are refused.
-fn of_sources([plain, login, tls, expired, elsewhere]: &[Nginx; 5]) -> Vec<Failure> {
-    let at = |name: &str| plain.url(name);
-    let of_tls = |server: &Nginx, more: &str| format!("http: {{url: '{}'{more}}}", server.url("disk.raw"));
-    let mut all = vec![
+fn of_sources(bed: &Bed, [login, tls, expired, elsewhere]: &[Nginx; 4]) -> Vec<Failure> {
+    let http = |name, url: &str, code| (DataVolume::http(name, url), code);
+    let at = |name: &str| bed.server.url(name);
+    let of = |name, server: &Nginx| DataVolume::http(name, &server.url("disk.raw"));
+    let archive = |name, file| DataVolume::http(name, &at(file)).spec("contentType: archive");
+    vec![
         http("name-unknown", "http://no-such-host.invalid/disk", "source-unreachable"),
         http("port-closed", &format!("http://{ADDRESS}:9/disk"), "source-unreachable"),
         http("not-found", &at("missing"), "source-not-found"),
@@ -61,7 +44,7 @@ fn of_sources([plain, login, tls, expired, elsewhere]: &[Nginx; 5]) -> Vec<Failu
         http("unavailable", &at("503"), "source-http"),
         http("redirected-for-ever", &at("loop"), "source-http"),
         http("metadata-service", "http://169.254.169.254/disk", "source-policy"),
-        http("without-login", &login.url("disk.raw"), "source-denied"),
+        (of("without-login", login), "source-denied"),
         http("truncated", &at("truncated.qcow2"), "image-truncated"),
         http("malformed", &at("malformed.qcow2"), "image-malformed"),
         http("corrupt", &at("corrupt.gz"), "image-corrupt"),
@@ -74,86 +57,33 @@ fn of_sources([plain, login, tls, expired, elsewhere]: &[Nginx; 5]) -> Vec<Failu
         http("feature-unknown", &at("feature.qcow2"), "image-unsupported"),
         http("window-too-large", &at("window.zst"), "image-memory"),
         http("several-disks", &at("several.tar"), "image-several"),
-    ];
-    all.push(Failure {
-        name: "login-wrong",
-        source: format!("http: {{url: '{}', secretRef: wrong}}", login.url("disk.raw")),
-        ..http("", "", "source-denied")
-    });
-    all.push(Failure { name: "authority-unknown", source: of_tls(tls, ""), ..http("", "", "source-tls") });
-    all.push(Failure {
-        name: "expired",
-        source: of_tls(expired, ", certConfigMap: expired"),
-        ..http("", "", "source-tls")
-    });
-    all.push(Failure {
-        name: "host-wrong",
-        source: of_tls(elsewhere, ", certConfigMap: authority"),
-        ..http("", "", "source-tls")
-    });
-    all.push(Failure {
-        name: "checksum",
-        source: format!("http: {{url: '{}', checksum: 'sha256:{}'}}", at("disk.raw"), "0".repeat(64)),
-        retried: false,
-        ..http("", "", "checksum-mismatch")
-    });
-    for (name, file, code) in
-        [("not-an-archive", "disk.raw", "image-malformed"), ("archive-unsafe", "unsafe.tar", "archive-unsafe")]
-    {
-        all.push(Failure {
-            name,
-            source: format!("http: {{url: '{}'}}", at(file)),
-            rest: ARCHIVE,
-            ..http("", "", code)
-        });
-    }
-    all
+        (of("login-wrong", login).server("secretRef: wrong"), "source-denied"),
+        (of("authority-unknown", tls), "source-tls"),
+        (of("expired", expired).server("certConfigMap: expired"), "source-tls"),
+        (of("host-wrong", elsewhere).server("certConfigMap: authority"), "source-tls"),
+        (of("checksum", &bed.server).server(&format!("checksum: 'sha256:{}'", "0".repeat(64))), FINAL),
+        (archive("not-an-archive", "disk.raw"), "image-malformed"),
+        (archive("archive-unsafe", "unsafe.tar"), "archive-unsafe"),
+    ]
 }
 
 /// What the cluster does not allow, or not now.
-fn of_cluster(plain: &Nginx) -> Vec<Failure> {
-    let url = plain.url("disk.raw");
-    let with =
-        |name, more: &str, code| Failure { source: format!("http: {{url: '{url}'{more}}}"), ..http(name, "", code) };
-    let asked = |name, rest, code| Failure { rest, source: format!("http: {{url: '{url}'}}"), ..http(name, "", code) };
+fn of_cluster(bed: &Bed) -> Vec<Failure> {
+    let of = |name| bed.data_volume(name);
+    let without_class = "storage: {resources: {requests: {storage: 64Mi}}}";
+    let many_writers = "pvc: {accessModes: [ReadWriteMany], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}";
     vec![
-        with("secret-missing", ", secretRef: nowhere", "pod-config"),
-        with("secret-without-keys", ", secretRef: empty", "pod-config"),
-        with("authorities-missing", ", certConfigMap: nowhere", "pod-config"),
-        with("secret-headers-missing", ", secretExtraHeaders: [nowhere]", "pod-config"),
-        asked(
-            "class-missing",
-            "pvc: {accessModes: [ReadWriteOnce], storageClassName: nowhere, resources: {requests: {storage: 64Mi}}}",
-            "claim-pending",
-        ),
-        asked("no-default-class", "storage: {resources: {requests: {storage: 64Mi}}}", "claim-no-class"),
-        asked(
-            "no-consumer",
-            "pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry, resources: {requests: {storage: 64Mi}}}",
-            "claim-no-consumer",
-        ),
-        asked(
-            "pool-too-small",
-            "pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 9Pi}}}",
-            "claim-pending",
-        ),
-        asked(
-            "mode-not-served",
-            "pvc: {accessModes: [ReadWriteMany], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}",
-            "claim-pending",
-        ),
-        asked(
-            "priority-unknown",
-            "priorityClassName: nowhere
-  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}",
-            "pod-refused",
-        ),
-        asked(
-            "account-unknown",
-            "serviceAccountName: nowhere
-  pvc: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}",
-            "pod-refused",
-        ),
+        (of("secret-missing").server("secretRef: nowhere"), "pod-config"),
+        (of("secret-without-keys").server("secretRef: empty"), "pod-config"),
+        (of("authorities-missing").server("certConfigMap: nowhere"), "pod-config"),
+        (of("secret-headers-missing").server("secretExtraHeaders: [nowhere]"), "pod-config"),
+        (of("class-missing").class("nowhere"), "claim-pending"),
+        (of("no-default-class").claim(without_class), "claim-no-class"),
+        (of("no-consumer").class("gantry"), "claim-no-consumer"),
+        (of("pool-too-small").size("9Pi"), "claim-pending"),
+        (of("mode-not-served").claim(many_writers), "claim-pending"),
+        (of("priority-unknown").spec("priorityClassName: nowhere"), "pod-refused"),
+        (of("account-unknown").spec("serviceAccountName: nowhere"), "pod-refused"),
     ]
 }
 
@@ -169,12 +99,12 @@ kind: Secret
 metadata: {name: empty}
 ";
 
-/// Makes the images in `folder`.
-fn images(folder: &Path) -> Result<()> {
-    let disk = raw::dense(&folder.join("disk.raw"), 8 * MIB, 1)?;
+/// Makes the images in the folder that is served.
+fn images(Bed { folder, disk, .. }: &Bed) -> Result<()> {
+    let folder = folder.path();
     let image = |name: &str| folder.join(name);
     let qemu_img = |arguments: &[&str]| run(Command::new("qemu-img").current_dir(folder).args(arguments));
-    Qcow2::default().convert(&disk, &image("whole.qcow2"))?;
+    Qcow2::default().convert(disk, &image("whole.qcow2"))?;
     let whole = fs::read(image("whole.qcow2"))?;
     fs::write(image("truncated.qcow2"), &whole[..whole.len() / 2])?;
     let mut malformed = whole.clone();
@@ -189,7 +119,7 @@ fn images(folder: &Path) -> Result<()> {
     // An incompatible feature that nobody has thought of yet.
     feature[72..80].copy_from_slice(&(1_u64 << 40).to_be_bytes());
     fs::write(image("feature.qcow2"), feature)?;
-    run(Command::new("gzip").args(["--keep", "--force"]).arg(&disk))?;
+    run(Command::new("gzip").args(["--keep", "--force"]).arg(disk))?;
     let mut packed = fs::read(image("disk.raw.gz"))?;
     let middle = packed.len() / 2;
     packed[middle..middle + 64].fill(0x5a);
@@ -210,13 +140,17 @@ fn images(folder: &Path) -> Result<()> {
     tar(&["-cPf", "unsafe.tar", "--transform", "s,^,../,", "disk.raw"])
 }
 
-/// The servers: plain, with a login, with a certificate of an authority nobody knows, with one that is over, and with one of
-/// another host.
-fn servers(folder: &Path, authority: &Authority) -> Result<[Nginx; 5]> {
-    let settings = || Settings::new(folder).address(ADDRESS);
+/// What the plain server answers besides files.
+fn answers(plain: Settings) -> Settings {
     let answers = ["403", "410", "429", "500", "503"].map(|code| format!("location = /{code} {{ return {code}; }}"));
-    let plain = answers.iter().fold(settings(), |settings, answer| settings.directive(answer));
-    let plain = plain.directive("location = /loop { return 302 /loop; }");
+    let plain = answers.iter().fold(plain, |settings, answer| settings.directive(answer));
+    plain.directive("location = /loop { return 302 /loop; }")
+}
+
+/// The other servers: with a login, with a certificate of an authority nobody knows, with one that is over, and with one of
+/// another host.
+fn servers(bed: &Bed, authority: &Authority) -> Result<[Nginx; 4]> {
+    let folder = bed.folder.path();
     let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
     let elsewhere = authority.issue("elsewhere.example")?;
     let over = folder.join("over.pem");
@@ -229,11 +163,10 @@ fn servers(folder: &Path, authority: &Authority) -> Result<[Nginx; 5]> {
         .arg(&over))
     .or_else(|_| expired_by_ca(folder, &over))?;
     Ok([
-        plain.start()?,
-        settings().login("user", "password").start()?,
-        settings().tls(&certificate, &key).start()?,
-        settings().tls(&over, &folder.join("over.key")).start()?,
-        settings().tls(&elsewhere.0, &elsewhere.1).start()?,
+        bed.settings().login("user", "password").start()?,
+        bed.settings().tls(&certificate, &key).start()?,
+        bed.settings().tls(&over, &folder.join("over.key")).start()?,
+        bed.settings().tls(&elsewhere.0, &elsewhere.1).start()?,
     ])
 }
 
@@ -286,45 +219,41 @@ fn shown(data_volume: &Value) -> (&str, &str, &str, bool) {
     (text("code"), text("cause"), text("remedy"), error["retried"] == true)
 }
 
-fn check(namespace: &Namespace, failure: &Failure) -> Result<()> {
-    let is_told = |found: &Value| shown(found).0 == failure.code;
-    let told = namespace.until(&format!("datavolume/{}", failure.name), failure.code, is_told)?;
+fn check(namespace: &Namespace, name: &str, code: &str) -> Result<()> {
+    let told = namespace.told(name, code)?;
     let (_, cause, remedy, retried) = shown(&told);
     ensure!(!cause.is_empty() && !remedy.is_empty(), "{told}");
-    ensure!(retried == failure.retried, "{}: retried {retried}", failure.name);
+    ensure!(retried == (code != FINAL), "{name}: retried {retried}");
     let phase = told["status"]["phase"].as_str().unwrap_or_default();
-    ensure!((phase == "Failed") != failure.retried && phase != "Succeeded", "{}: {phase}", failure.name);
-    println!("{}: {} | {cause} | {remedy}", failure.name, failure.code);
+    ensure!((phase == "Failed") != retried && phase != "Succeeded", "{name}: {phase}");
+    println!("{name}: {code} | {cause} | {remedy}");
     Ok(())
 }
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn every_failure_is_told_on_the_data_volume() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    images(folder.path())?;
-    let authority = Authority::create(folder.path())?;
-    let servers = servers(folder.path(), &authority)?;
-    let namespace = Namespace::new(&cluster, "failures", "pod-security.kubernetes.io/enforce: restricted")?;
+    let bed = Bed::with(SIZE, answers)?;
+    images(&bed)?;
+    let authority = Authority::create(bed.folder.path())?;
+    let servers = servers(&bed, &authority)?;
+    let namespace = Namespace::restricted(&bed.cluster, "failures")?;
     namespace.apply(OBJECTS)?;
-    for (name, file) in [("expired", folder.path().join("over.pem")), ("authority", authority.certificate())] {
+    for (name, file) in [("expired", bed.folder.path().join("over.pem")), ("authority", authority.certificate())] {
         namespace.ask(&["create", "configmap", name, &format!("--from-file=ca.pem={}", file.display())])?;
     }
-    let all: Vec<Failure> = of_sources(&servers).into_iter().chain(of_cluster(&servers[0])).collect();
+    let all: Vec<Failure> = of_sources(&bed, &servers).into_iter().chain(of_cluster(&bed)).collect();
     ensure!(all.len() >= 40, "{} failures", all.len());
     // Some at a time: each pod wants memory, and a failed one goes on trying.
     for failures in all.chunks(8) {
-        for failure in failures {
-            let words = [("$name", failure.name), ("$source", failure.source.as_str()), ("$rest", failure.rest)];
-            namespace.apply(&filled(MANIFEST, &words)).with_context(|| failure.name)?;
+        for (data_volume, _) in failures {
+            data_volume.apply(&namespace)?;
         }
-        for failure in failures {
-            check(&namespace, failure)?;
+        for (data_volume, code) in failures {
+            check(&namespace, data_volume.name(), code)?;
         }
-        for failure in failures {
-            namespace.ask(&["delete", "datavolume", failure.name, "--wait=false"])?;
+        for (data_volume, _) in failures {
+            namespace.ask(&["delete", "datavolume", data_volume.name(), "--wait=false"])?;
         }
     }
     Ok(())
@@ -333,12 +262,8 @@ fn every_failure_is_told_on_the_data_volume() -> Result<()> {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn a_quota_is_told_and_the_import_goes_on_once_it_allows_it() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    raw::dense(&folder.path().join("disk.raw"), 8 * MIB, 1)?;
-    let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
-    let namespace = Namespace::new(&cluster, "quota", "pod-security.kubernetes.io/enforce: restricted")?;
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = Namespace::restricted(&bed.cluster, "quota")?;
     let quota = |size: &str| {
         format!(
             "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: small}}, spec: {{hard: {{requests.storage: {size}}}}}}}"
@@ -346,13 +271,11 @@ fn a_quota_is_told_and_the_import_goes_on_once_it_allows_it() -> Result<()> {
     };
     for (name, size) in [("claim", "32Mi"), ("prime", "100Mi")] {
         namespace.apply(&quota(size))?;
-        let source = format!("http: {{url: '{}'}}", nginx.url("disk.raw"));
-        namespace.apply(&filled(MANIFEST, &[("$name", name), ("$source", &source), ("$rest", CLAIM)]))?;
-        let object = format!("datavolume/{name}");
-        let told = namespace.until(&object, "quota-exceeded", |found| shown(found).0 == "quota-exceeded")?;
+        bed.data_volume(name).apply(&namespace)?;
+        let told = namespace.told(name, "quota-exceeded")?;
         ensure!(told["status"].to_string().contains("ErrExceededQuota"), "{told}");
         namespace.apply(&quota("1Gi"))?;
-        namespace.until(&object, "Succeeded", |found| found["status"]["phase"] == "Succeeded")?;
+        namespace.succeeded(name)?;
         namespace.ask(&["delete", "datavolume", name])?;
         namespace.gone(&format!("pvc/{name}"))?;
     }
@@ -363,19 +286,20 @@ fn a_quota_is_told_and_the_import_goes_on_once_it_allows_it() -> Result<()> {
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn what_cannot_be_served_is_refused_by_name() -> Result<()> {
     let cluster = Cluster::running()?;
-    let namespace = Namespace::new(&cluster, "refused", "")?;
-    for (source, rest, part) in [
-        ("s3: {url: 'http://server/disk'}", CLAIM, "spec.source.s3"),
-        ("http: {url: 'ftp://server/disk'}", CLAIM, "Invalid source URL"),
-        ("http: {url: 'http://server/disk', checksum: 'sha256:1'}", CLAIM, "Invalid checksum format"),
-        ("http: {url: 'http://server/disk', secretRef: other/secret}", CLAIM, "secretRef"),
-        ("blank: {}, http: {url: 'http://server/disk'}", CLAIM, "Multiple Data volume sources"),
-        ("blank: {}", "contentType: archive\n  storage: {resources: {requests: {storage: 1Gi}}}", "archive"),
-        ("blank: {}", "pvc: {accessModes: [ReadWriteOnce]}", "PVC size is missing"),
+    let namespace = Namespace::new(&cluster, "refused")?;
+    let refused = |source| DataVolume::new("refused", source);
+    let archive = "storage: {resources: {requests: {storage: 1Gi}}}";
+    for (data_volume, part) in [
+        (refused("s3: {url: 'http://server/disk'}"), "spec.source.s3"),
+        (refused("http: {url: 'ftp://server/disk'}"), "Invalid source URL"),
+        (refused("http: {url: 'http://server/disk', checksum: 'sha256:1'}"), "Invalid checksum format"),
+        (refused("http: {url: 'http://server/disk', secretRef: other/secret}"), "secretRef"),
+        (refused("blank: {}, http: {url: 'http://server/disk'}"), "Multiple Data volume sources"),
+        (refused("blank: {}").claim(archive).spec("contentType: archive"), "archive"),
+        (refused("blank: {}").claim("pvc: {accessModes: [ReadWriteOnce]}"), "PVC size is missing"),
     ] {
-        let manifest = filled(MANIFEST, &[("$name", "refused"), ("$source", source), ("$rest", rest)]);
-        let error = namespace.apply(&manifest).err().with_context(|| format!("{source} was taken"))?;
-        ensure!(format!("{error:#}").contains(part), "{source}: {error:#}");
+        let error = data_volume.apply(&namespace).err().with_context(|| format!("{data_volume} was taken"))?;
+        ensure!(format!("{error:#}").contains(part), "{data_volume}: {error:#}");
     }
     Ok(())
 }
@@ -383,23 +307,16 @@ fn what_cannot_be_served_is_refused_by_name() -> Result<()> {
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn a_claim_in_use_is_told_and_filled_once_its_user_has_ended() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    raw::dense(&folder.path().join("disk.raw"), 8 * MIB, 1)?;
-    let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
-    let namespace = Namespace::new(&cluster, "used", "pod-security.kubernetes.io/enforce: restricted")?;
-    let direct = "{name: used, annotations: {cdi.kubevirt.io/storage.usePopulator: 'false'}}";
-    let source = format!("http: {{url: '{}'}}", nginx.url("disk.raw"));
-    let rest = CLAIM.replace("gantry-immediate", "gantry");
-    namespace.apply(&filled(MANIFEST, &[("{name: $name}", direct), ("$source", &source), ("$rest", &rest)]))?;
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = Namespace::restricted(&bed.cluster, "used")?;
+    bed.data_volume("used").populator(false).class("gantry").apply(&namespace)?;
     namespace.until("pvc/used", "there", |_| true)?;
     consumer::start(&namespace, "used", false, "until test -e /data/end; do sleep 0.2; done; rm /data/end")?;
-    namespace.until("datavolume/used", "claim-in-use", |found| shown(found).0 == "claim-in-use")?;
-    ensure!(nginx.requests()?.is_empty(), "it was written beside its user");
-    namespace.until("pod/consumer-of-used", "running", |found| found["status"]["phase"] == "Running")?;
+    namespace.told("used", "claim-in-use")?;
+    ensure!(bed.server.requests()?.is_empty(), "it was written beside its user");
+    namespace.until_phase("pod/consumer-of-used", "Running")?;
     namespace.ask(&["exec", "consumer-of-used", "--", "/bin/busybox", "touch", "/data/end"])?;
-    namespace.until("datavolume/used", "Succeeded", |found| found["status"]["phase"] == "Succeeded")?;
+    namespace.succeeded("used")?;
     ensure!(namespace.events("used")?.iter().any(|reason| reason == "ImportTargetInUse"), "no event");
     consumer::said(&namespace, "used").map(drop)
 }

@@ -2,22 +2,22 @@
 //! is, what was durable is not fetched again, and nothing is left: `cargo xtask kubernetes test`, many more moments in
 //! `cargo xtask soak kubernetes`.
 
-use std::path::Path;
 use std::process::Command;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fixtures::command::{output, run};
+use fixtures::images::MIB;
 use fixtures::images::noise::Noise;
-use fixtures::images::{MIB, raw};
-use fixtures::kubernetes::{ADDRESS, Cluster, DEPLOYMENTS, NAMESPACE, NODE};
-use fixtures::nginx::{Nginx, Settings};
+use fixtures::kubernetes::{Cluster, DEPLOYMENTS, NAMESPACE, NODE};
 use serde_json::Value;
+use tests::bed::Bed;
+use tests::data_volume::DataVolume;
 use tests::moment::Moment;
-use tests::objects::{Namespace, filled};
+use tests::objects::Namespace;
 use tests::watch::Watcher;
-use tests::{binary, repeated, seed};
+use tests::{binary, fingerprint, repeated, seed};
 
 const SIZE: u64 = 64 * MIB;
 /// A second of four connections, as many as an import has, is a fifth of it: there is time for everything to happen.
@@ -26,15 +26,6 @@ const RATE: &str = "limit_rate 3m;";
 const BESIDES: u64 = MIB;
 /// What the successor of an importer may fetch again: two seconds, which are between two records, and what was under way.
 const AGAIN: u64 = 40 * MIB;
-
-const MANIFEST: &str = "
-apiVersion: cdi.kubevirt.io/v1beta1
-kind: DataVolume
-metadata: {name: $name, annotations: {cdi.kubevirt.io/storage.usePopulator: '$populator'}}
-spec:
-  source: {http: {url: '$url'}}
-  pvc: {accessModes: [ReadWriteOnce], volumeMode: Block, storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}
-";
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,24 +68,16 @@ impl Fault {
     }
 }
 
-/// A namespace whose DataVolumes are watched, and a slow server.
-struct Bed<'a> {
-    cluster: &'a Cluster,
+/// A namespace whose DataVolumes are watched.
+struct Watched<'a> {
+    bed: &'a Bed,
     namespace: Namespace<'a>,
-    server: Nginx,
     watcher: Watcher,
 }
 
 /// The hash of a fingerprint, which does not depend on what lies behind the image.
 fn root(fingerprint: &str) -> &str {
     fingerprint.rsplit(':').next().unwrap_or_default()
-}
-
-/// The fingerprint of a disk, as `fingerprint DISK` of this command prints it.
-fn fingerprint(command: &mut Command, disk: &Path) -> Result<String> {
-    let said = output(command.arg("fingerprint").arg(disk))?;
-    let word = said.split_whitespace().find(|word| word.starts_with("gantry1:"));
-    Ok(word.with_context(|| format!("no fingerprint: {said}"))?.to_owned())
 }
 
 /// Whether a DataVolume that was called finished this moment is: its claim has a volume with the right bytes, and it says so.
@@ -108,57 +91,47 @@ fn is_finished(cluster: &Cluster, namespace: &str, object: &Value, expected: &st
     Ok(())
 }
 
-impl<'a> Bed<'a> {
-    fn new(cluster: &'a Cluster, folder: &Path) -> Result<Self> {
-        let disk = raw::dense(&folder.join("disk.raw"), SIZE, 1)?;
-        let expected = fingerprint(&mut Command::new(binary()), &disk)?;
-        let namespace = Namespace::new(cluster, "faults", "pod-security.kubernetes.io/enforce: restricted")?;
-        let (inside, name, right) = (cluster.clone(), namespace.name().to_owned(), expected.clone());
-        let watcher =
-            Watcher::start(cluster, namespace.name(), move |object| is_finished(&inside, &name, object, &right));
-        let server = Settings::new(folder).address(ADDRESS).directive(RATE).start()?;
-        Ok(Self { cluster, namespace, server, watcher })
+impl<'a> Watched<'a> {
+    fn new(bed: &'a Bed) -> Result<Self> {
+        let expected = fingerprint(&mut Command::new(binary()), &bed.disk)?;
+        let namespace = Namespace::restricted(&bed.cluster, "faults")?;
+        let (inside, name) = (bed.cluster.clone(), namespace.name().to_owned());
+        let watcher = Watcher::start(&bed.cluster, namespace.name(), move |object| {
+            is_finished(&inside, &name, object, &expected)
+        });
+        Ok(Self { bed, namespace, watcher })
     }
 
     /// Starts an import, lets `fault` happen at a moment of its life, and follows it to its end.
     fn survive(&self, fault: Fault, name: &str, noise: &mut Noise) -> Result<()> {
         let moment = if fault.is_of_importer() { Moment::draw_before_end(noise) } else { Moment::draw(noise) };
         let populator = noise.below(2) == 0;
-        let url = format!("{}?{name}", self.server.url("disk.raw"));
-        let words = [("$name", name), ("$url", &url), ("$populator", &populator.to_string())];
-        self.create(&filled(MANIFEST, &words))?;
-        moment.wait(&self.watcher, name, || Ok(self.served(name)? >= SIZE))?;
+        self.create(&DataVolume::http(name, &self.bed.url_for(name)).populator(populator).block(true))?;
+        moment.wait(&self.watcher, name, || Ok(self.bed.served(name)? >= SIZE))?;
         let phase = self.watcher.progress(name).pop().unwrap_or_default().0;
         let path = if populator { "through a prime claim" } else { "directly" };
         let hit = self.strike(fault, name, populator, noise)?;
         println!("{name}, {path}: {hit}, {moment}, in {phase:?}");
         self.watcher.until_come_to(name, "Succeeded")?;
         let phases = self.watcher.history(name)?;
-        let served = self.served(name)?;
+        let served = self.bed.served(name)?;
         println!("{name}: {phases:?}, fetched {} KiB of {}", served >> 10, SIZE >> 10);
         let most = SIZE + BESIDES + fault.costs();
         ensure!(served <= most, "{name}: fetched {served} bytes, at most {most}: {hit}, {moment}");
         Ok(())
     }
 
-    /// Makes an object; again where all webhooks have just been killed, as a user would.
-    fn create(&self, manifest: &str) -> Result<()> {
+    /// Makes a DataVolume; again where all webhooks have just been killed, as a user would.
+    fn create(&self, data_volume: &DataVolume) -> Result<()> {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
-            match self.namespace.apply(manifest) {
+            match data_volume.apply(&self.namespace) {
                 Err(error) if format!("{error:#}").contains("failed calling webhook") && Instant::now() < end => {
                     sleep(Duration::from_millis(200));
                 }
                 made => return made,
             }
         }
-    }
-
-    /// Bytes that the server sent to the import of this name.
-    fn served(&self, name: &str) -> Result<u64> {
-        let query = format!("?{name}");
-        let requests = self.server.requests()?;
-        Ok(requests.iter().filter(|request| request.path.ends_with(&query)).map(|request| request.body).sum())
     }
 
     /// Lets it happen; what did.
@@ -180,14 +153,8 @@ impl<'a> Bed<'a> {
         let end = Instant::now() + Duration::from_secs(60);
         while !self.watcher.has_come_to(name, "Succeeded") {
             let pod = if populator {
-                let uid = self.namespace.ask(&[
-                    "get",
-                    "pvc",
-                    name,
-                    "--ignore-not-found",
-                    "--output",
-                    "jsonpath={.metadata.uid}",
-                ])?;
+                let uid = ["get", "pvc", name, "--ignore-not-found", "--output", "jsonpath={.metadata.uid}"];
+                let uid = self.namespace.ask(&uid)?;
                 format!("importer-prime-{uid}")
             } else {
                 format!("importer-{name}")
@@ -209,7 +176,7 @@ impl<'a> Bed<'a> {
         let script = format!(
             "for file in $({found}); do pid=${{file%/environ}}; kill -KILL ${{pid#/proc/}} && echo $pid; done; true"
         );
-        let killed = output(self.cluster.inside("sh".as_ref()).args(["-c", &script, "sh", pod]))?;
+        let killed = output(self.bed.cluster.inside("sh".as_ref()).args(["-c", &script, "sh", pod]))?;
         Ok(!killed.trim().is_empty())
     }
 
@@ -222,7 +189,7 @@ impl<'a> Bed<'a> {
         );
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), eviction)?;
-        match self.cluster.ask(&["create", "--raw", &path, "--filename", &file.path().display().to_string()]) {
+        match self.bed.cluster.ask(&["create", "--raw", &path, "--filename", &file.path().display().to_string()]) {
             Err(error) if format!("{error:#}").contains("NotFound") => Ok(false),
             evicted => evicted.map(|_| true),
         }
@@ -232,31 +199,31 @@ impl<'a> Bed<'a> {
     fn drain(&self, pause: Duration) -> Result<bool> {
         let importers = "--pod-selector=cdi.kubevirt.io=importer";
         let drained =
-            self.cluster.ask(&["drain", NODE, importers, "--force", "--ignore-daemonsets", "--timeout", "60s"]);
+            self.bed.cluster.ask(&["drain", NODE, importers, "--force", "--ignore-daemonsets", "--timeout", "60s"]);
         sleep(pause);
-        self.cluster.ask(&["uncordon", NODE])?;
+        self.bed.cluster.ask(&["uncordon", NODE])?;
         Ok(drained?.contains("evicted"))
     }
 
     /// Kills a program that runs in pods, all its processes.
     fn kill(&self, program: &str) -> Result<String> {
         // A name of more than 15 characters is cut by the kernel; none of these is.
-        run(self.cluster.inside("pkill".as_ref()).args(["-KILL", "-x", program]))?;
+        run(self.bed.cluster.inside("pkill".as_ref()).args(["-KILL", "-x", program]))?;
         Ok(format!("all of {program} killed"))
     }
 
     /// Kills a program of the cluster and starts it again after a pause.
     fn restart(&self, program: &str, pause: Duration) -> Result<String> {
-        self.cluster.kill(program)?;
+        self.bed.cluster.kill(program)?;
         sleep(pause);
-        self.cluster.start(program)?;
+        self.bed.cluster.start(program)?;
         Ok(format!("{program} killed for {} ms", pause.as_millis()))
     }
 
     /// One of each fault; then everything is as it was.
     fn round(&self, seed: u64) -> Result<()> {
         println!("GANTRY_SEED={seed}");
-        let before = self.cluster.inventory()?;
+        let before = self.bed.cluster.inventory()?;
         for wave in WAVES {
             thread::scope(|scope| {
                 let running: Vec<_> = wave
@@ -275,36 +242,34 @@ impl<'a> Bed<'a> {
             })?;
         }
         self.namespace.ask(&["delete", "datavolumes", "--all"])?;
-        DEPLOYMENTS.into_iter().try_for_each(|deployment| self.available(deployment))?;
-        self.cluster.is_again(&before)
-    }
-
-    /// Waits until all pods of a Deployment serve.
-    fn available(&self, deployment: &str) -> Result<()> {
-        let deployment = format!("deployment/{deployment}");
-        self.cluster.ask(&["rollout", "status", &deployment, "--namespace", NAMESPACE, "--timeout", "120s"]).map(drop)
+        DEPLOYMENTS.into_iter().try_for_each(|deployment| available(&self.bed.cluster, deployment))?;
+        self.bed.cluster.is_again(&before)
     }
 
     /// New pods in place of those whose programs were killed, which would be started later each time.
     fn refresh(&self) -> Result<()> {
-        self.cluster.ask(&["delete", "pods", "--namespace", NAMESPACE, "--all"])?;
-        DEPLOYMENTS.into_iter().try_for_each(|deployment| self.available(deployment))
+        self.bed.cluster.ask(&["delete", "pods", "--namespace", NAMESPACE, "--all"])?;
+        DEPLOYMENTS.into_iter().try_for_each(|deployment| available(&self.bed.cluster, deployment))
     }
+}
+
+/// Waits until all pods of a Deployment serve.
+fn available(cluster: &Cluster, deployment: &str) -> Result<()> {
+    let deployment = format!("deployment/{deployment}");
+    cluster.ask(&["rollout", "status", &deployment, "--namespace", NAMESPACE, "--timeout", "120s"]).map(drop)
 }
 
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn an_import_outlives_every_part_that_dies_at_any_moment() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    let bed = Bed::new(&cluster, folder.path())?;
+    let bed = Bed::new(SIZE, RATE)?;
+    let watched = Watched::new(&bed)?;
     let (first, rounds) = (seed(), repeated(1));
     for round in 0..rounds {
         if round > 0 {
-            bed.refresh()?;
+            watched.refresh()?;
         }
-        bed.round(first + round).with_context(|| format!("GANTRY_SEED={}", first + round))?;
+        watched.round(first + round).with_context(|| format!("GANTRY_SEED={}", first + round))?;
     }
     Ok(())
 }
@@ -364,6 +329,5 @@ fn a_leader_that_is_asked_to_end_gives_its_lease_back() -> Result<()> {
     println!("{} leads {silent} ms after the last word of {}", new.holder, old.holder);
     ensure!(silent < old.duration, "{} waited {silent} ms for the lease of {}", new.holder, old.holder);
     ensure!(new.transitions == old.transitions + 1, "{} then {} transitions", old.transitions, new.transitions);
-    let rollout = ["rollout", "status", "deployment/cdi-deployment", "--namespace", NAMESPACE, "--timeout", "120s"];
-    cluster.ask(&rollout).map(drop)
+    available(&cluster, "cdi-deployment")
 }

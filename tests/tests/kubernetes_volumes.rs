@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fixtures::device::may_grow_mounted;
+use fixtures::images::MIB;
 use fixtures::images::qcow2::{Clusters, Qcow2};
-use fixtures::images::{MIB, raw};
-use fixtures::kubernetes::{ADDRESS, BUSYBOX, Cluster, IMPORTER, WORKER};
-use fixtures::nginx::Settings;
+use fixtures::kubernetes::{BUSYBOX, Cluster, IMPORTER, WORKER};
 use serde_json::Value;
-use tests::sha256;
+use tests::bed::Bed;
+use tests::objects::filled;
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -137,11 +137,6 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Fills in the words of a manifest.
-fn filled(manifest: &str, words: &[(&str, &str)]) -> String {
-    words.iter().fold(manifest.to_owned(), |text, (word, value)| text.replace(word, value))
-}
-
 fn delete(cluster: &Cluster, kind: &str, name: &str) -> Result<()> {
     cluster.ask(&["delete", kind, name]).map(drop)
 }
@@ -174,21 +169,18 @@ fn until(cluster: &Cluster, object: &str, field: &str, value: &str) -> Result<()
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn an_importer_pod_fills_a_volume_of_each_mode() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.share_network()?;
-    let folder = tempfile::tempdir()?;
-    let original = raw::dense(&folder.path().join("disk.raw"), SIZE, 1)?;
-    Qcow2 { clusters: Clusters::Zlib, ..Qcow2::default() }.convert(&original, &folder.path().join("disk.qcow2"))?;
-    let nginx = Settings::new(folder.path()).address(ADDRESS).start()?;
+    let bed = Bed::new(SIZE, "")?;
+    let cluster = &bed.cluster;
+    Qcow2 { clusters: Clusters::Zlib, ..Qcow2::default() }.convert(&bed.disk, &bed.folder.path().join("disk.qcow2"))?;
     for mode in MODES {
-        let claim = Claim::make(&cluster, "imported", mode, "256Mi", "")?;
-        let pod = claim.start(IMPORT, "$url", &nginx.url("disk.qcow2"))?;
-        let (log, message) = ended(&cluster, &pod)?;
+        let claim = Claim::make(cluster, "imported", mode, "256Mi", "")?;
+        let pod = claim.start(IMPORT, "$url", &bed.server.url("disk.qcow2"))?;
+        let (log, message) = ended(cluster, &pod)?;
         let message: Value = serde_json::from_str(&message).context(log)?;
         assert_eq!(message["message"], "Import Complete", "{message}");
-        delete(&cluster, "pod", &pod)?;
-        assert_eq!(claim.digest(SIZE)?, sha256(&original)?, "{mode:?}");
-        delete(&cluster, "pvc", &claim.name)?;
+        delete(cluster, "pod", &pod)?;
+        assert_eq!(claim.digest(SIZE)?, bed.digest()?, "{mode:?}");
+        delete(cluster, "pvc", &claim.name)?;
     }
     Ok(())
 }

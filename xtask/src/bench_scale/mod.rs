@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wave    blank DataVolumes, all at once           time until all have succeeded, the curve, requests for each, memory
-//! fill    more of them, up to what idles           the same
+//! fill    as many again, up to what idles          the same
 //! idle    all of them, nothing to do               processor, requests, reconciles, memory
 //! follow  the leader goes, the other replica leads what it writes, how long it looks at all of them
 //! ```
@@ -79,9 +79,9 @@ fn parse(arguments: &[&str]) -> Result<Options> {
 
 fn measure(cluster: &Cluster, stand_in: &StandIn, options: &Options) -> Result<Report> {
     let bench = Bench::begin(cluster, stand_in)?;
-    let mut waves = vec![bench.wave(0, options.at_once)?];
-    if options.idle > options.at_once {
-        waves.push(bench.wave(options.at_once, options.idle)?);
+    let mut waves = Vec::new();
+    for from in (0..options.idle).step_by(options.at_once) {
+        waves.push(bench.wave(from, options.idle.min(from + options.at_once))?);
     }
     let idle = bench.idle(options.idle)?;
     let succession = bench.succession()?;

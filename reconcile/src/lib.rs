@@ -3,7 +3,7 @@
 //! ```text
 //! API server -> Watch<K> -> Store<K>, Index<K>  what a reconcile reads; no list, no get, no search among all objects
 //!                       \-> Queue<T> -> Driver  which object has to be looked at again
-//!                       \-> Echoes             what a Writer wrote is in the cache
+//!                       \-> Echoes              what a Writer wrote is in the cache
 //! ```
 //!
 //! One watch per kind serves all controllers. A [`Queue`] drops duplicates and never runs one object twice at a time

@@ -1,14 +1,16 @@
 //! The caches that reconciles read. Nothing is listed or asked for in a reconcile, and where there may be many objects nothing
 //! is searched for either: an index leads to them.
 
+use std::hash::Hash;
+
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
 use api::volume::Volume;
 use k8s_openapi::api::core::v1::{Event, ObjectReference, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectMeta};
-use kube::runtime::reflector::{ObjectRef, Store};
-use reconcile::Index;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use reconcile::{Departed, Index};
 
 /// One cache for each kind.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ pub(crate) struct Caches {
     pub(crate) volumes: Store<Volume>,
     pub(crate) claims: Store<PersistentVolumeClaim>,
     pub(crate) pods: Store<Pod>,
+    /// Importer pods that have gone before their claim said what they came to.
+    pub(crate) departed: Departed<Pod>,
     pub(crate) data_volumes: Store<DataVolume>,
     pub(crate) profiles: Store<StorageProfile>,
     pub(crate) configs: Store<CdiConfig>,
@@ -57,6 +61,33 @@ impl Caches {
         let uid = uid?;
         let about = self.indexes.warnings.iter().flat_map(|warnings| warnings.get(uid));
         about.max_by_key(|event| event.metadata.creation_timestamp.clone()).and_then(|event| event.message.clone())
+    }
+
+    /// Waits until every cache knows all there is, that of the classes of snapshots where the cluster has them.
+    pub(crate) async fn filled(&self, snapshots: bool) {
+        async fn one<K: reflector::Lookup + Clone + 'static>(store: &Store<K>)
+        where
+            K::DynamicType: Eq + Hash + Clone,
+        {
+            // It fails only where the watch is gone, and then the process ends.
+            let _ = store.wait_until_ready().await;
+        }
+        one(&self.classes).await;
+        one(&self.drivers).await;
+        one(&self.volumes).await;
+        one(&self.claims).await;
+        one(&self.pods).await;
+        one(&self.data_volumes).await;
+        one(&self.profiles).await;
+        one(&self.configs).await;
+        one(&self.cdis).await;
+        one(&self.import_sources).await;
+        for warnings in &self.warnings {
+            one(warnings).await;
+        }
+        if snapshots {
+            one(&self.snapshot_classes).await;
+        }
     }
 
     /// Names of the pods that use a claim and have not ended.

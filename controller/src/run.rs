@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::live::Live;
 use crate::settings::Settings;
-use crate::watches::{Queues, Watches, filled, shown_on, shown_on_claim};
+use crate::watches::{Queues, Watches, shown_on, shown_on_claim};
 use crate::{
     Context, MANAGER, cdiconfig, certificates, consumer, crds, datavolume, import, populator, snapshots, storageprofile,
 };
@@ -132,7 +132,7 @@ async fn prepare(client: &Client, context: &Context, feeds: &cdiconfig::Feeds, p
     // Without the kinds no cache of them fills.
     crds::install(client).await.map_err(Error::Definitions)?;
     let snapshots = snapshots::are_served(client).await.map_err(Error::Access)?;
-    filled(&context.caches, snapshots).await;
+    context.caches.filled(snapshots).await;
     feeds.filled().await;
     pages.ready();
     Ok(())

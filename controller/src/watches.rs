@@ -13,11 +13,11 @@ use kube::api::{Api, DynamicObject};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
-use reconcile::{Echoes, Index, Queue, Watch};
+use reconcile::{Departed, Echoes, Index, Queue, Watch};
 
 use crate::caches::{Caches, Indexes, claims_in_use, claims_of, trim_event, trim_pod};
 use crate::live::is_running_importer;
-use crate::{cdiconfig, populator, snapshots, storageprofile};
+use crate::{cdiconfig, import, populator, snapshots, storageprofile};
 
 /// Events that say what nothing else says: why a pod does not get its volumes, and why a claim does not get one.
 const UNMOUNTED: &str = "involvedObject.kind=Pod,reason=FailedMount";
@@ -54,6 +54,7 @@ pub(crate) struct Watches {
     data_volumes: Watch<DataVolume>,
     claims: Watch<PersistentVolumeClaim>,
     pods: Watch<Pod>,
+    departed: Departed<Pod>,
     sources: Watch<VolumeImportSource>,
     classes: Watch<StorageClass>,
     profiles: Watch<StorageProfile>,
@@ -70,11 +71,12 @@ pub(crate) struct Watches {
 impl Watches {
     /// The watches, which wake who is concerned, those of kinds that are written with their echo.
     pub(crate) fn new(queues: &Queues, echoes: &Echoes) -> Self {
-        let mut data_volumes = Watch::<DataVolume>::default().wakes_itself(&queues.data_volumes).echoes(echoes);
+        let mut data_volumes = data_volumes(queues).echoes(echoes);
         let (mut claims, mut pods) = (claims(queues).echoes(echoes), pods(queues).echoes(echoes));
         let (mut unmounted, mut unserved) = (unmounted(queues, pods.store()), unserved(queues, claims.store()));
         let classes = Watch::<StorageClass>::default();
         let mut volumes = volumes(queues, classes.store()).echoes(echoes);
+        let of_departed = claims.store();
         let indexes = Indexes {
             users: pods.index(claims_in_use),
             importers: pods.index(|pod| is_running_importer(pod).then_some(())),
@@ -98,6 +100,7 @@ impl Watches {
             claims,
             volumes,
             unmounted,
+            departed: pods.departed(move |pod| has_last_word(pod, &of_departed)),
             pods,
             unserved,
             indexes,
@@ -112,6 +115,7 @@ impl Watches {
             volumes: self.volumes.store(),
             claims: self.claims.store(),
             pods: self.pods.store(),
+            departed: self.departed.clone(),
             data_volumes: self.data_volumes.store(),
             profiles: self.profiles.store(),
             configs: self.configs.store(),
@@ -145,6 +149,12 @@ impl Watches {
         ];
         join_all(running).await;
     }
+}
+
+fn data_volumes(queues: &Queues) -> Watch<DataVolume> {
+    Watch::<DataVolume>::default()
+        .wakes_itself(&queues.data_volumes)
+        .wakes(&queues.consumed, |data_volume| [namespaced(data_volume, &data_volume.name_any())])
 }
 
 fn claims(queues: &Queues) -> Watch<PersistentVolumeClaim> {
@@ -220,35 +230,8 @@ fn cdis(queues: &Queues, importing: Index<PersistentVolumeClaim, ()>) -> Watch<C
         .wakes(&queues.imports, move |_: &Cdi| all(&importing.get(&())))
 }
 
-/// Waits until every cache knows all there is, that of the classes of snapshots where the cluster has them.
-pub(crate) async fn filled(caches: &Caches, snapshots: bool) {
-    async fn one<K: kube::runtime::reflector::Lookup + Clone + 'static>(store: &Store<K>)
-    where
-        K::DynamicType: Eq + std::hash::Hash + Clone,
-    {
-        // It fails only where the watch is gone, and then the process ends.
-        let _ = store.wait_until_ready().await;
-    }
-    one(&caches.classes).await;
-    one(&caches.drivers).await;
-    one(&caches.volumes).await;
-    one(&caches.claims).await;
-    one(&caches.pods).await;
-    one(&caches.data_volumes).await;
-    one(&caches.profiles).await;
-    one(&caches.configs).await;
-    one(&caches.cdis).await;
-    one(&caches.import_sources).await;
-    for warnings in &caches.warnings {
-        one(warnings).await;
-    }
-    if snapshots {
-        one(&caches.snapshot_classes).await;
-    }
-}
-
 /// The owner of an object, if it is of kind `T`.
-fn owner<K, T>(object: &K) -> Option<ObjectRef<T>>
+pub(crate) fn owner<K, T>(object: &K) -> Option<ObjectRef<T>>
 where
     K: Resource<DynamicType = ()>,
     T: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -328,9 +311,49 @@ pub(crate) fn shown_on_claim(
     claims.get(&target).is_some_and(|target| populator::is_bare(&target)).then_some(target)
 }
 
+/// Whether a pod has done all there is to do for a claim that does not say so yet.
+fn has_last_word(pod: &Pod, claims: &Store<PersistentVolumeClaim>) -> bool {
+    let claim = owner(pod).filter(|_| import::is_over(pod)).and_then(|claim| claims.get(&claim));
+    claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none() && !import::is_finished(claim.annotations()))
+}
+
 /// Whether the import of a claim has a pod and is not over.
 fn is_importing(claim: &PersistentVolumeClaim) -> bool {
     let annotations = claim.annotations();
     annotations.contains_key(annotation::IMPORT_POD)
         && annotations.get(annotation::POD_PHASE).is_none_or(|phase| phase != "Succeeded")
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::sample;
+
+    /// Whether a pod with this status is still of use when it has gone, while its claim has these annotations.
+    fn matters(status: &Value, annotations: &[(&str, &str)], is_deleted: bool) -> bool {
+        let mut claim = sample::claim("disk", "Bound", annotations);
+        let mut pod = sample::pod(status);
+        pod.metadata.owner_references = claim.controller_owner_ref(&()).map(|owner| vec![owner]);
+        if is_deleted {
+            claim.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        }
+        let (claims, mut writer) = reflector::store();
+        writer.apply_watcher_event(&watcher::Event::Apply(claim));
+        has_last_word(&pod, &claims)
+    }
+
+    #[test]
+    fn a_pod_that_has_gone_matters_until_its_claim_says_what_it_came_to() {
+        let running = sample::container("Running", 0, &serde_json::json!({"running": {}}), &Value::Null);
+        let done = sample::container("Succeeded", 0, &sample::ended(0, "Completed", "{}"), &Value::Null);
+        let failed = sample::container("Failed", 0, &sample::ended(1, "Error", ""), &Value::Null);
+        assert!(matters(&done, &[(annotation::POD_PHASE, "Running")], false));
+        assert!(!matters(&done, &[(annotation::POD_PHASE, "Succeeded")], false), "it is told");
+        assert!(!matters(&done, &[], true), "nobody wants to know");
+        assert!(!matters(&running, &[], false) && !matters(&failed, &[], false), "a successor is needed");
+    }
 }

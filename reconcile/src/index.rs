@@ -16,8 +16,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) trait Follow<K>: Send + Sync {
     /// The cache had `before` and has `now` in its place.
     fn changed(&self, before: Option<&Arc<K>>, now: Option<&Arc<K>>);
-    /// The cache has these and no others.
-    fn replaced(&self, all: &[Arc<K>]);
+    /// The cache had the objects `before` and has `all` in their place.
+    fn replaced(&self, before: &[Arc<K>], all: &[Arc<K>]);
 }
 
 /// Objects of the kind `K` by keys of the type `X`.
@@ -64,7 +64,7 @@ impl<K: Send + Sync, X: Eq + Hash + Send + Sync> Follow<K> for Index<K, X> {
         }
     }
 
-    fn replaced(&self, all: &[Arc<K>]) {
+    fn replaced(&self, _: &[Arc<K>], all: &[Arc<K>]) {
         let mut entries = Entries::new();
         for object in all {
             (self.keys)(object).into_iter().for_each(|key| enter(&mut entries, key, object));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! API server -> Watch<K> -> Store<K>, Index<K>  what a reconcile reads; no list, no get, no search among all objects
+//!                       \-> Departed<K>         last words of what is gone
 //!                       \-> Queue<T> -> Driver  which object has to be looked at again
 //!                       \-> Echoes              what a Writer wrote is in the cache
 //! ```
@@ -10,6 +11,7 @@
 //! (`kube::runtime::applier`); failures come back with a growing delay.
 
 mod access;
+mod departed;
 mod drive;
 mod echo;
 mod https;
@@ -21,6 +23,7 @@ mod queue;
 mod watch;
 mod write;
 
+pub use departed::Departed;
 pub use drive::Driver;
 pub use echo::Echoes;
 pub use https::serve;

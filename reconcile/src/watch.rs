@@ -14,6 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 
 use crate::Queue;
+use crate::departed::Departed;
 use crate::echo::{Echoes, Shown};
 use crate::index::{Follow, Index};
 
@@ -160,7 +161,7 @@ where
                 let before = store.state();
                 self.writer.apply_watcher_event(&event);
                 let all = store.state();
-                self.followers.iter().for_each(|follower| follower.replaced(&all));
+                self.followers.iter().for_each(|follower| follower.replaced(&before, &all));
                 self.show(all.iter().map(|object| object.meta()));
                 self.tell_all(&before, &all);
             }
@@ -189,6 +190,14 @@ impl<K> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
+    /// Objects that have gone, as they were, for as long as they matter.
+    #[must_use]
+    pub fn departed(&mut self, matters: impl Fn(&K) -> bool + Send + Sync + 'static) -> Departed<K> {
+        let departed = Departed::new(matters);
+        self.followers.push(Box::new(departed.clone()));
+        departed
+    }
+
     /// As [`Watch::wakes`], for the objects of this kind themselves.
     #[must_use]
     pub fn wakes_itself(self, queue: &Queue<K>) -> Self {

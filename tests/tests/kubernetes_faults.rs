@@ -274,6 +274,52 @@ fn an_import_outlives_every_part_that_dies_at_any_moment() -> Result<()> {
     Ok(())
 }
 
+/// Whatever the controllers did not see of a pod while it was there, they learn when it has gone.
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn an_importer_whose_pod_goes_before_its_end_was_seen_has_done_its_work() -> Result<()> {
+    let bed = Bed::new(SIZE, RATE)?;
+    let watched = Watched::new(&bed)?;
+    let (name, pod) = ("unseen", "pod/importer-unseen");
+    watched.create(&DataVolume::http(name, &bed.url_for(name)).populator(false).block(true))?;
+    watched.watcher.until_come_to(name, "ImportInProgress")?;
+    let stopped = Stopped::new(&bed.cluster, "cdi-controller")?;
+    watched.namespace.until(pod, "Succeeded", |pod| pod["status"]["phase"] == "Succeeded")?;
+    watched.namespace.ask(&["delete", pod])?;
+    drop(stopped);
+    watched.watcher.until_come_to(name, "Succeeded")?;
+    watched.watcher.history(name)?;
+    let served = bed.served(name)?;
+    ensure!(served <= SIZE + BESIDES, "fetched {served} bytes of {SIZE}");
+    Ok(())
+}
+
+/// A program in pods that stands still until this is dropped.
+struct Stopped<'a> {
+    cluster: &'a Cluster,
+    program: &'static str,
+}
+
+impl<'a> Stopped<'a> {
+    fn new(cluster: &'a Cluster, program: &'static str) -> Result<Self> {
+        let stopped = Self { cluster, program };
+        stopped.signal("-STOP")?;
+        Ok(stopped)
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        run(self.cluster.inside("pkill".as_ref()).args([signal, "-x", self.program]))
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.signal("-CONT") {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
 /// A Lease's holder and times.
 struct Lease {
     holder: String,

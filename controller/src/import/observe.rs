@@ -15,7 +15,7 @@ use crate::{Context, names, workload};
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) claim: Arc<PersistentVolumeClaim>,
-    /// Its importer pod, once there is one.
+    /// Its importer pod, once there is one; the last one if that is gone and its end was not seen.
     pub(crate) pod: Option<Arc<Pod>>,
     /// Why the pod does not get its volumes, if a kubelet said so.
     pub(crate) unmounted: Option<String>,
@@ -32,7 +32,8 @@ pub(crate) struct Observed {
 pub(super) fn observe(claim: Arc<PersistentVolumeClaim>, context: &Context) -> Observed {
     let namespace = claim.namespace().unwrap_or_default();
     let caches = &context.caches;
-    let pod = caches.pods.get(&ObjectRef::new(&names::importer(&claim.name_any())).within(&namespace));
+    let name = ObjectRef::new(&names::importer(&claim.name_any())).within(&namespace);
+    let pod = caches.pods.get(&name).or_else(|| caches.departed.get(&name));
     // Another's pod of that name is not ours to touch.
     let pod = pod.filter(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == claim.uid().as_ref()));
     let class = class_of(&claim, context);

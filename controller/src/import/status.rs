@@ -47,6 +47,11 @@ pub(crate) fn ended(pod: &Pod) -> Option<End> {
     terminated(status.state.as_ref()).or_else(|| terminated(status.last_state.as_ref()))
 }
 
+/// Whether nothing is left to do for a pod, now or ever.
+pub(crate) fn is_over(pod: &Pod) -> bool {
+    matches!(ended(pod), Some(End::Complete(_) | End::Fatal(..)))
+}
+
 /// When the container ended, unless it was started again.
 pub(crate) fn finished_at(pod: &Pod) -> Option<Timestamp> {
     Some(container(pod)?.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0)

@@ -130,9 +130,8 @@ fn start(observed: &Observed, request: &Request, settings: &Settings) -> Plan {
 /// Whether a pod that does not run would be made otherwise now. A setting that made it fail would make it fail for ever: the
 /// kubelet starts it again as it was made.
 fn is_outdated(pod: &Pod, observed: &Observed, request: &Request, settings: &Settings) -> bool {
-    let is_over = matches!(status::ended(pod), Some(End::Complete(_) | End::Fatal(..)));
     let wanted = || build::pod(&observed.claim, request, &observed.workload, settings);
-    !is_over && !is_running(pod) && build::is_outdated(pod, &wanted())
+    !status::is_over(pod) && !is_running(pod) && build::is_outdated(pod, &wanted())
 }
 
 /// What the pod came to stays told until its successor has something to say.
@@ -141,7 +140,7 @@ fn replaced(pod: &Pod) -> Plan {
 }
 
 fn follow(pod: &Pod, observed: &Observed, request: &Request) -> Plan {
-    if pod.metadata.deletion_timestamp.is_some() {
+    if pod.metadata.deletion_timestamp.is_some() && !status::is_over(pod) {
         return gone(observed, "the importer pod is being deleted");
     }
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");

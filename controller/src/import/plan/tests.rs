@@ -277,3 +277,22 @@ fn a_pod_that_does_not_run_is_made_anew_when_it_would_be_made_otherwise() {
         }
     }
 }
+
+#[test]
+fn a_pod_that_is_deleted_when_it_is_done_is_done() {
+    let deleted = |status: &Value| {
+        let mut seen = observed(http("Bound", &[]), Some(status));
+        let mut pod = (**seen.pod.as_ref().unwrap()).clone();
+        pod.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        seen.pod = Some(Arc::new(pod));
+        decided(&seen)
+    };
+    let done = |words: &str| sample::container("Running", 0, &sample::ended(0, "Completed", words), &Value::Null);
+    let plan = deleted(&done(r#"{"message":"Import Complete"}"#));
+    assert_eq!(annotated(&plan, annotation::POD_PHASE), Some("Succeeded"));
+    let plan = deleted(&done(r#"{"message":"checksum mismatch: sha256 is other"}"#));
+    assert_eq!(annotated(&plan, annotation::IMPORT_FATAL_ERROR), Some("true"));
+    let plan = deleted(&sample::container("Running", 0, &json!({"running": {}}), &Value::Null));
+    assert_eq!(annotated(&plan, annotation::RUNNING_CONDITION_REASON), Some("Evicted"));
+}

@@ -273,8 +273,11 @@ fn clean_up(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     if is_retained(observed) {
         return Plan::default();
     }
-    // What it came to is shown before it goes.
-    Plan { delete_prime: true, ..shown(observed, prime) }
+    // What it came to is shown before it goes, but for the fingerprint: the target had it before its volume, and may be written
+    // to by now.
+    let mut plan = Plan { delete_prime: true, ..shown(observed, prime) };
+    plan.annotations.remove(annotation::FINGERPRINT);
+    plan
 }
 
 #[cfg(test)]

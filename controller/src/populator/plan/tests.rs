@@ -160,6 +160,17 @@ fn the_prime_claim_goes_when_the_target_is_seen_to_have_the_volume() {
 }
 
 #[test]
+fn a_fingerprint_that_a_consumer_made_untrue_is_not_shown_again() {
+    let mut seen = observed("Bound", "Immediate", &[]);
+    let words = [(annotation::POD_PHASE, "Succeeded"), (annotation::FINGERPRINT, "gantry1:1:ff")];
+    seen.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", "Lost", &words)));
+    seen.volume = Some(Arc::new(sample::volume_of("disk")));
+    let plan = decided(&seen);
+    assert!(plan.delete_prime && plan.annotations.contains_key(annotation::POD_PHASE));
+    assert!(!plan.annotations.contains_key(annotation::FINGERPRINT));
+}
+
+#[test]
 fn how_far_it_is_is_shown_on_a_claim_that_no_data_volume_stands_for() {
     let worker = |at: u64| contract::pod::Worker {
         schema: contract::SCHEMA.into(),

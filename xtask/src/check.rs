@@ -19,7 +19,9 @@ pub(crate) fn run() -> Result<()> {
     sizes::run()?;
     arrows::run()?;
     show_and_run(&mut command(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
-    show_and_run(command(&["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    // With the examples, because their dependencies have the features that clippy has seen them with.
+    let mut doc = command(&["doc", "--workspace", "--no-deps", "--lib", "--bins", "--examples", "--locked"]);
+    show_and_run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     generate::check()?;
     deny::run()?;
     platforms::arm64()?;

@@ -243,6 +243,7 @@ impl<'a> Watched<'a> {
         }
         self.namespace.ask(&["delete", "datavolumes", "--all"])?;
         DEPLOYMENTS.into_iter().try_for_each(|deployment| available(&self.bed.cluster, deployment))?;
+        self.bed.cluster.forget_volumes(self.namespace.name())?;
         self.bed.cluster.is_again(&before)
     }
 

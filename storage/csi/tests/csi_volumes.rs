@@ -156,7 +156,7 @@ fn a_volume_is_used_in_one_mode_and_by_as_many_as_its_access_mode_allows() -> Re
         Code::FailedPrecondition
     );
     assert_eq!(code(bed.unstage(&id)), Code::FailedPrecondition, "it is still published");
-    assert_eq!(code(bed.delete(&id)), Code::FailedPrecondition, "it is attached");
+    assert_eq!(code(bed.delete(&id)), Code::FailedPrecondition, "it is published");
     bed.publish_at(&id, mounted(), Mode::SingleNodeMultiWriter, &bed.path("other"), true)?;
     fs::write(target.join("file"), "shared")?;
     assert_eq!(fs::read_to_string(bed.path("other").join("file"))?, "shared");
@@ -192,6 +192,30 @@ fn a_volume_is_used_in_one_mode_and_by_as_many_as_its_access_mode_allows() -> Re
         assert!(!bed.path(path).exists());
     }
     bed.detach(&id)?;
+    bed.nothing_left()
+}
+
+#[test]
+fn a_volume_that_a_kubelet_forgot_to_unstage_can_be_deleted_and_one_that_is_used_cannot() -> Result<()> {
+    let bed = Bed::new("xfs", 800)?;
+    for (name, access) in [("raw", block()), ("files", mounted())] {
+        let id = bed.create(name, 64 * MIB, access)?.volume_id;
+        let access = if name == "raw" { block } else { mounted };
+        let target = bed.attach(&id, &access())?;
+        assert_eq!(code(bed.delete(&id)), Code::FailedPrecondition, "{name} is published");
+        bed.unpublish(&id)?;
+        assert!(!target.exists());
+        if name == "files" {
+            let open = File::create(bed.staging(&id).join("file"))?;
+            assert!(bed.delete(&id).is_err(), "somebody writes to it");
+            drop(open);
+        }
+        bed.delete(&id)?;
+        assert!(bed.loops()?.is_empty() && bed.volumes()?.is_empty(), "{name}");
+        // One that was on its way meanwhile, and comes too late.
+        bed.unstage(&id)?;
+        bed.unpublish(&id)?;
+    }
     bed.nothing_left()
 }
 

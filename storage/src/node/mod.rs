@@ -10,7 +10,7 @@
 //! that was killed anywhere.
 
 mod publish;
-mod stage;
+pub(crate) mod stage;
 mod state;
 
 use std::path::PathBuf;

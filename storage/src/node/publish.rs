@@ -32,13 +32,13 @@ impl Pool {
         }
     }
 
-    /// Takes a volume away from `target` and removes the target; it is no failure if it is not there.
+    /// Takes a volume away from `target` and removes the target; it is no failure if it is not there, or has been deleted meanwhile.
     ///
     /// # Errors
-    /// There is no such volume, the target shows something else or is in use, or a system call fails.
+    /// The target shows something else or is in use, or a system call fails.
     pub fn unpublish(&self, id: &VolumeId, target: &Path) -> Result<(), Error> {
         let _hold = self.busy.own(key(id))?;
-        let devices = loops::attached(id, &self.known_disk(id)?)?;
+        let devices = loops::attached(id, &self.disk(id))?;
         let mounts = mounts::all()?;
         for mount in mounts.iter().filter(|mount| mount.point == target) {
             if !devices.iter().any(|device| is_of(mount, device)) {

@@ -28,29 +28,35 @@ impl Pool {
         }
     }
 
-    /// Unmounts and detaches a volume; it is no failure if it is not staged.
+    /// Unmounts and detaches a volume; it is no failure if it is not staged, or has been deleted meanwhile.
     ///
     /// # Errors
-    /// There is no such volume, it is still published, or a system call fails.
+    /// It is still published, or a system call fails.
     pub fn unstage(&self, id: &VolumeId, staging: &Path) -> Result<(), Error> {
         let _hold = self.busy.own(key(id))?;
-        let disk = self.known_disk(id)?;
-        let mounts = mounts::all()?;
-        for device in loops::attached(id, &disk)? {
-            let mounted = mounts::of_device(&mounts, device.device());
-            let nodes = mounts::of_node(&mounts, &device);
-            if let Some(other) = mounted.iter().chain(&nodes).find(|mount| mount.point != staging) {
-                let why = format!("it is still published at {}; unpublish it first", other.point.display());
-                return Err(Error::precondition(id, why));
-            }
-            // Mounted twice over, it is unmounted twice; then a device that is not lasting ends by itself.
-            mounted.iter().try_for_each(|mount| mounts::remove(&mount.point))?;
-            if device.is_lasting() {
-                device.detach()?;
-            }
-        }
-        gone(id, &disk)
+        detach(id, &self.disk(id), Some(staging))
     }
+}
+
+/// Unmounts and detaches the volume whose disk this is from where it was staged; `None` is wherever it is mounted, if that is one
+/// place.
+pub(crate) fn detach(id: &VolumeId, disk: &Path, staging: Option<&Path>) -> Result<(), Error> {
+    let mounts = mounts::all()?;
+    for device in loops::attached(id, disk)? {
+        let mounted = mounts::of_device(&mounts, device.device());
+        let nodes = mounts::of_node(&mounts, &device);
+        let staging = staging.or_else(|| Some(mounted.first()?.point.as_path()));
+        if let Some(other) = mounted.iter().chain(&nodes).find(|mount| Some(mount.point.as_path()) != staging) {
+            let why = format!("it is still published at {}; unpublish it first", other.point.display());
+            return Err(Error::precondition(id, why));
+        }
+        // Mounted twice over, it is unmounted twice; then a device that is not lasting ends by itself.
+        mounted.iter().try_for_each(|mount| mounts::remove(&mount.point))?;
+        if device.is_lasting() {
+            device.detach()?;
+        }
+    }
+    gone(id, disk)
 }
 
 /// Waits for the kernel to let go of the devices: it does so at their last close, and others may look at a device for a moment.

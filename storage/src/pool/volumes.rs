@@ -9,6 +9,7 @@ use crate::busy::Hold;
 use crate::content::{self, Cloning};
 use crate::error::Error;
 use crate::id::{Name, VolumeId};
+use crate::node::stage;
 use crate::record::{self, FileSystem, Source, Volume};
 use crate::shelf::STATE;
 use crate::{ext4, loops};
@@ -81,18 +82,18 @@ impl Pool {
 
     /// Deletes a volume; it is no failure if there is none. Its snapshots and clones stay.
     ///
+    /// One that is staged and published nowhere is detached first: a kubelet that ends after it has unpublished a volume and
+    /// before it has unstaged it does not remember it when it starts again (kubernetes/kubernetes#85476).
+    ///
     /// # Errors
-    /// It is attached or damaged, or removing fails.
+    /// It is published, held open or damaged, or removing fails.
     pub fn delete(&self, id: &VolumeId) -> Result<(), Error> {
         let _hold = self.busy.own(key(id))?;
         match self.volume(id) {
             Err(Error::NotFound { .. }) => return Ok(()),
             other => other?,
         };
-        if let Some(device) = loops::attached(id, &self.disk(id))?.first() {
-            let why = format!("it is attached as {}; unpublish and unstage it first", device.path().display());
-            return Err(Error::precondition(id, why));
-        }
+        stage::detach(id, &self.disk(id), None)?;
         self.discard::<Volume>(id)
     }
 

@@ -41,6 +41,8 @@ pub(crate) fn show_and_run(command: &mut Command) -> Result<()> {
 
 /// The profile of a day's work and of tests.
 pub(crate) const DEV: &str = "dev";
+/// The profile of what users have.
+pub(crate) const RELEASE: &str = "release";
 
 /// Builds the `gantry` command as it is released, and returns its path.
 ///
@@ -48,7 +50,7 @@ pub(crate) const DEV: &str = "dev";
 /// When the build fails.
 pub(crate) fn build_gantry() -> Result<PathBuf> {
     show_and_run(&mut command(&["build", "--package", "gantry", "--release"]))?;
-    gantry("release")
+    gantry(RELEASE)
 }
 
 /// Builds all tests and the programs that they run, and returns the path of the `gantry` command.

@@ -21,7 +21,8 @@ use fixtures::kubernetes::{Cluster, NAMESPACE, Process, StandIn};
 use self::load::{Followed, HOME};
 use self::metrics::Metrics;
 use self::report::{Costs, Idle, Report, Sample, Succession, Wave};
-use crate::kubernetes::up;
+use crate::cargo::{DEV, RELEASE};
+use crate::kubernetes::{again, up};
 
 /// How often the curve has a point.
 const POINT: Duration = Duration::from_secs(2);
@@ -42,7 +43,8 @@ struct Options {
     write: bool,
 }
 
-/// Runs all of it in the cluster that is up, or in one that is ended after it, and prints the figures beside what is promised.
+/// Runs all of it in the cluster that is up, or in one that is ended after it, with the product as users have it, and
+/// prints the figures beside what is promised.
 ///
 /// # Errors
 /// When the cluster does not come up, or DataVolumes do not succeed. A missed promise is printed, not an error: the machine's
@@ -50,14 +52,17 @@ struct Options {
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let options = parse(arguments)?;
     let (cluster, ours) = match Cluster::running() {
-        Ok(cluster) => (cluster, false),
-        Err(_) => (up()?, true),
+        Ok(cluster) => {
+            again(&cluster, RELEASE)?;
+            (cluster, false)
+        }
+        Err(_) => (up(RELEASE)?, true),
     };
     let stand_in = cluster.stand_in()?;
     let measured = measure(&cluster, &stand_in, &options);
     let cleaned = load::clean(&cluster).and_then(|()| stand_in.end());
-    let cleaned = if ours { cleaned.and(cluster.down()) } else { cleaned };
-    measured?.finish(options.write).and(cleaned)
+    let restored = if ours { cluster.down() } else { again(&cluster, DEV) };
+    measured?.finish(options.write).and(cleaned).and(restored)
 }
 
 fn parse(arguments: &[&str]) -> Result<Options> {

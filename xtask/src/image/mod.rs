@@ -10,7 +10,7 @@ use fixtures::kubernetes::Written;
 
 pub(crate) use self::machine::{AMD64, build};
 use self::machine::{ARM64, Machine};
-use crate::cargo::target;
+use crate::cargo::{RELEASE, target};
 
 /// An image that is larger has something in it that does not belong there.
 const LIMIT: u64 = 60 << 20;
@@ -21,7 +21,7 @@ const LIMIT: u64 = 60 << 20;
 /// When something cannot be installed or built, or the product's image is too large.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     let wanted = Wanted::of(words)?;
-    let binaries = build(wanted.machine, "release")?;
+    let binaries = build(wanted.machine, RELEASE)?;
     let folder = target().join("image");
     fs::create_dir_all(&folder)?;
     let (name, image) =

@@ -18,9 +18,9 @@ const USAGE: &str =
 pub(crate) fn run(task: &[&str]) -> Result<()> {
     match task {
         ["programs"] => programs(),
-        ["up"] => up().map(drop),
+        ["up"] => up(DEV).map(drop),
         ["down"] => Cluster::running()?.down(),
-        ["install"] => again(),
+        ["install"] => again(&Cluster::running()?, DEV),
         ["kubectl", arguments @ ..] => show_and_run(Cluster::running()?.kubectl().args(arguments)),
         ["test"] => test(None, None),
         ["test", file] => test(Some(file), None),
@@ -37,20 +37,19 @@ fn programs() -> Result<()> {
     go::coredns().map(drop)
 }
 
-/// Starts it with the product in it. What starts stays up even if the product does not come up, so that one can look why.
-pub(crate) fn up() -> Result<Cluster> {
+/// Starts it with the product in it, built in `profile`. What starts stays up even if the product does not come up, so that one can look why.
+pub(crate) fn up(profile: &str) -> Result<Cluster> {
     packages::ensure(packages::KUBERNETES)?;
-    let cluster = Cluster::up(&binaries()?)?;
+    let cluster = Cluster::up(&binaries(profile)?)?;
     install(&cluster)?;
     eprintln!("{}", output(cluster.kubectl().args(["get", "nodes,pods", "--all-namespaces", "--output", "wide"]))?);
     Ok(cluster)
 }
 
-/// Puts the product as it is now into the cluster that is up.
-fn again() -> Result<()> {
-    let cluster = Cluster::running()?;
-    cluster.load_product(&binaries()?)?;
-    install(&cluster)
+/// Puts the product as it is now, built in `profile`, into the cluster that is up.
+pub(crate) fn again(cluster: &Cluster, profile: &str) -> Result<()> {
+    cluster.load_product(&binaries(profile)?)?;
+    install(cluster)
 }
 
 /// Installs the product as a user does: the kinds first, which have a file of their own.
@@ -73,7 +72,7 @@ fn in_cluster(test: impl Fn() -> Result<()>) -> Result<()> {
     if Cluster::running().is_ok() {
         return test();
     }
-    let tested = up().and_then(|_| test());
+    let tested = up(DEV).and_then(|_| test());
     // None is up if it did not start.
     Cluster::running().map_or(Ok(()), Cluster::down).and(tested)
 }
@@ -93,7 +92,6 @@ fn specs(focus: &str) -> Result<()> {
     ended
 }
 
-/// Builds the product's programs with all of their assertions.
-fn binaries() -> Result<Binaries> {
-    build(AMD64, DEV).context("the product's programs cannot be built")
+fn binaries(profile: &str) -> Result<Binaries> {
+    build(AMD64, profile).context("the product's programs cannot be built")
 }

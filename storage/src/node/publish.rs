@@ -124,7 +124,7 @@ fn taken(present: &Mount) -> Error {
 }
 
 /// Removes an empty folder or file, and nothing that holds anything.
-fn remove_target(target: &Path) -> Result<(), Error> {
+pub(super) fn remove_target(target: &Path) -> Result<(), Error> {
     let removed = match fs::symlink_metadata(target) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => Err(error),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Access;
+use super::publish::remove_target;
 use crate::error::Error;
 use crate::ext4;
 use crate::id::VolumeId;
@@ -39,17 +40,19 @@ impl Pool {
 }
 
 /// Unmounts and detaches the volume whose disk this is from where it was staged; `None` is wherever it is mounted, if that is one
-/// place.
+/// place, and takes it from where its device is shown, too: a pod has a node of its own, and a device that is open stays.
 pub(crate) fn detach(id: &VolumeId, disk: &Path, staging: Option<&Path>) -> Result<(), Error> {
     let mounts = mounts::all()?;
     for device in loops::attached(id, disk)? {
         let mounted = mounts::of_device(&mounts, device.device());
         let nodes = mounts::of_node(&mounts, &device);
-        let staging = staging.or_else(|| Some(mounted.first()?.point.as_path()));
-        if let Some(other) = mounted.iter().chain(&nodes).find(|mount| Some(mount.point.as_path()) != staging) {
+        let place = staging.or_else(|| Some(mounted.first()?.point.as_path()));
+        let users = if staging.is_some() { nodes.as_slice() } else { &[] };
+        if let Some(other) = mounted.iter().chain(users).find(|mount| Some(mount.point.as_path()) != place) {
             let why = format!("it is still published at {}; unpublish it first", other.point.display());
             return Err(Error::precondition(id, why));
         }
+        nodes.iter().try_for_each(|mount| mounts::remove(&mount.point).and_then(|()| remove_target(&mount.point)))?;
         // Mounted twice over, it is unmounted twice; then a device that is not lasting ends by itself.
         mounted.iter().try_for_each(|mount| mounts::remove(&mount.point))?;
         if device.is_lasting() {

@@ -82,11 +82,11 @@ impl Pool {
 
     /// Deletes a volume; it is no failure if there is none. Its snapshots and clones stay.
     ///
-    /// One that is staged and published nowhere is detached first: a kubelet that ends after it has unpublished a volume and
-    /// before it has unstaged it does not remember it when it starts again (kubernetes/kubernetes#85476).
+    /// One that nobody uses is detached first: a kubelet that ends after it has taken a volume from its pod and before it has
+    /// unpublished or unstaged it does not remember it when it starts again (kubernetes/kubernetes#85476).
     ///
     /// # Errors
-    /// It is published, held open or damaged, or removing fails.
+    /// Its file system is published, it is held open or damaged, or removing fails.
     pub fn delete(&self, id: &VolumeId) -> Result<(), Error> {
         let _hold = self.busy.own(key(id))?;
         match self.volume(id) {

@@ -136,7 +136,7 @@ impl Pool {
         complaints
     }
 
-    /// The disk of a volume that exists, damaged or not: what is attached must be let go of even then.
+    /// The disk of a volume that exists, damaged or not: its troubles are told even then.
     pub(crate) fn known_disk(&self, id: &VolumeId) -> Result<PathBuf, Error> {
         let shelves = self.shelves();
         if shelves.volumes.holds(id) {

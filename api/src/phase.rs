@@ -92,6 +92,13 @@ impl Phase {
         WORDS.iter().find(|(_, known)| *known == word).map_or(Self::Unknown, |(phase, _)| *phase)
     }
 
+    /// Whether no worker was made by then.
+    #[must_use]
+    pub fn is_before_workers(self) -> bool {
+        use Phase::{Pending, PendingPopulation, PvcBound, Unset, WaitForFirstConsumer};
+        matches!(self, Unset | Pending | WaitForFirstConsumer | PendingPopulation | PvcBound)
+    }
+
     /// Whether nothing more will happen.
     #[must_use]
     pub fn is_final(self) -> bool {

@@ -80,12 +80,30 @@ fn root(fingerprint: &str) -> &str {
     fingerprint.rsplit(':').next().unwrap_or_default()
 }
 
+/// kubectl names the server that does not answer it.
+const SILENT: &str = ":6443";
+/// All webhooks have just been killed.
+const UNHEARD: &str = "failed calling webhook";
+
+/// Asks again, as a user would, while it fails for a reason that passes.
+fn excused<T>(reason: &str, ask: impl Fn() -> Result<T>) -> Result<T> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        match ask() {
+            Err(error) if format!("{error:#}").contains(reason) && Instant::now() < end => {
+                sleep(Duration::from_millis(200));
+            }
+            answered => return answered,
+        }
+    }
+}
+
 /// Whether a DataVolume that was called finished this moment is: its claim has a volume with the right bytes, and it says so.
 fn is_finished(cluster: &Cluster, namespace: &str, object: &Value, expected: &str) -> Result<()> {
     let said = object["status"]["gantry"]["fingerprint"].as_str().unwrap_or_default();
     ensure!(said == expected, "it says {said:?}, not {expected}");
     let name = object["metadata"]["name"].as_str().context("no name")?;
-    let disk = cluster.disk_of(namespace, name)?;
+    let disk = excused(SILENT, || cluster.disk_of(namespace, name))?;
     let found = fingerprint(&mut cluster.inside(&binary()), &disk)?;
     ensure!(root(&found) == root(expected), "{} holds {found}, not {expected}", disk.display());
     Ok(())
@@ -121,17 +139,8 @@ impl<'a> Watched<'a> {
         Ok(())
     }
 
-    /// Makes a DataVolume; again where all webhooks have just been killed, as a user would.
     fn create(&self, data_volume: &DataVolume) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            match data_volume.apply(&self.namespace) {
-                Err(error) if format!("{error:#}").contains("failed calling webhook") && Instant::now() < end => {
-                    sleep(Duration::from_millis(200));
-                }
-                made => return made,
-            }
-        }
+        excused(UNHEARD, || data_volume.apply(&self.namespace))
     }
 
     /// Lets it happen; what did.

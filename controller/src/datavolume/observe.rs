@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::cdiconfig::Features;
-use crate::{Context, names, workload};
+use crate::{Context, import, names, workload};
 
 /// A DataVolume and everything that its next step depends on.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Observed {
     pub(crate) features: Features,
     /// What its importer last said.
     pub(crate) worker: Option<Worker>,
+    /// When its importer's container ended, by the clock of its node.
+    pub(crate) ended: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
@@ -46,6 +48,8 @@ pub(super) fn observe(data_volume: Arc<DataVolume>, context: &Context) -> Observ
     let claim = caches.claims.get(&ObjectRef::new(&data_volume.name_any()).within(&namespace));
     let source = names::import_source(&data_volume.uid().unwrap_or_default());
     let classes = caches.classes.state();
+    let importer = claim.as_deref().map(importer_of).unwrap_or_default();
+    let pod = caches.pods.get(&ObjectRef::new(&importer).within(&namespace));
     let no_class = class_named(&data_volume).filter(|name| !classes.iter().any(|class| class.name_any() == *name));
     Observed {
         source: caches.import_sources.get(&ObjectRef::new(&source).within(&namespace)),
@@ -56,7 +60,8 @@ pub(super) fn observe(data_volume: Arc<DataVolume>, context: &Context) -> Observ
         config: workload::config(context),
         webhook_renders: workload::webhook_renders(context),
         features: workload::features(context),
-        worker: claim.as_deref().and_then(|claim| worker_of(claim, context)),
+        worker: context.live.shown(&namespace, &importer),
+        ended: pod.as_deref().and_then(import::finished_at),
         unserved: claim.as_deref().and_then(|claim| caches.warning_of(claim.uid().as_deref())),
         claim,
         data_volume,
@@ -70,10 +75,8 @@ pub(super) fn class_named(data_volume: &DataVolume) -> Option<&str> {
     of_pvc.or_else(|| data_volume.spec.storage.as_ref()?.storage_class_name.as_deref())
 }
 
-/// The importer works on the claim itself, or on its prime claim.
-fn worker_of(claim: &PersistentVolumeClaim, context: &Context) -> Option<Worker> {
-    let namespace = claim.namespace().unwrap_or_default();
+/// The importer that works on the claim itself, or on its prime claim.
+fn importer_of(claim: &PersistentVolumeClaim) -> String {
     let prime = claim.annotations().get(annotation::POPULATOR_PVC_PRIME);
-    let filled = prime.cloned().unwrap_or_else(|| claim.name_any());
-    context.live.shown(&namespace, &names::importer(&filled))
+    names::importer(prime.unwrap_or(&claim.name_any()))
 }

@@ -21,7 +21,7 @@ pub(crate) use self::observe::{class_of, is_running, waits_for_consumer};
 use self::plan::Plan;
 pub(crate) use self::plan::is_finished;
 pub(crate) use self::request::{Request, annotations, content};
-pub(crate) use self::status::{Annotations, is_over, restarts_of};
+pub(crate) use self::status::{Annotations, finished_at, is_over, restarts_of};
 use crate::Context;
 
 /// Brings one claim a step nearer to its disk.

@@ -135,6 +135,7 @@ fn observed(data_volume: &DataVolume, cluster: &Cluster) -> datavolume::observe:
         webhook_renders: workload::renders_by_webhook(config),
         features: workload::open_gates(config),
         worker: None,
+        ended: None,
         // Only a status says when.
         now: Timestamp::UNIX_EPOCH,
     }

@@ -133,11 +133,14 @@ fn finish(observed: &Observed, claim: &PersistentVolumeClaim) -> Finish {
 
 /// Whether the claim is bound and holds all it is to hold.
 pub(crate) fn is_filled(claim: &PersistentVolumeClaim) -> bool {
+    claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound") && is_complete(claim)
+}
+
+/// Whether the claim holds all it is to hold, or will once it is bound.
+pub(crate) fn is_complete(claim: &PersistentVolumeClaim) -> bool {
     let annotations = claim.annotations();
     let is = |key: &str, value: &str| annotations.get(key).is_some_and(|found| found == value);
-    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
-    bound
-        && (is(annotation::POD_PHASE, "Succeeded") || is(annotation::EXTERNAL_POPULATION, "true"))
+    (is(annotation::POD_PHASE, "Succeeded") || is(annotation::EXTERNAL_POPULATION, "true"))
         && !is(annotation::IMPORT_FATAL_ERROR, "true")
 }
 

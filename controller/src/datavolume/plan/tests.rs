@@ -48,6 +48,7 @@ pub(in crate::datavolume) fn observed(manifest: &str) -> Observed {
         webhook_renders: true,
         features: Features { honour_wait_for_first_consumer: true, claim_adoption: false },
         worker: None,
+        ended: None,
         now: Timestamp::UNIX_EPOCH,
     }
 }

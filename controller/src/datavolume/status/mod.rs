@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::observe::Observed;
-use super::plan::{is_adopted, is_filled, is_ours, is_prepopulated};
+use super::plan::{is_adopted, is_complete, is_filled, is_ours, is_prepopulated};
 use crate::event::Event;
 use crate::trouble::Trouble;
 use crate::{import, live};
@@ -33,10 +33,15 @@ const NOT_KNOWN: &str = "N/A";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What nothing tells us of is looked at again this much later.
 const AGAIN: Duration = Duration::from_secs(10);
+/// A complete volume has its claim within so little time.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// The status after this look.
 pub(crate) fn of(observed: &Observed, hindrance: Option<&Hindrance>) -> DataVolumeStatus {
     let before = observed.data_volume.status.clone().unwrap_or_default();
+    if before.known_phase() == Phase::ImportInProgress && is_being_handed_over(observed) {
+        return before;
+    }
     let phase = phase(observed, hindrance, &before);
     let claim = observed.claim.as_deref().filter(|claim| is_its(claim, observed));
     DataVolumeStatus {
@@ -57,9 +62,17 @@ pub(crate) fn again(observed: &Observed, hindrance: Option<&Hindrance>) -> Optio
         .is_some_and(|claim| phase_of(claim) == Some("Pending") && !is_waiting(claim, observed));
     match hindrance {
         Some(hindrance) if hindrance.failure.code() == Code::QuotaExceeded => Some(AGAIN),
+        _ if is_being_handed_over(observed) => Some(HAND_OVER),
         _ if pending => Some(PATIENCE),
         _ => None,
     }
+}
+
+/// Whether the importer has just ended and its volume is about to be the claim's: that the one is over and the other is there
+/// is told as one step.
+fn is_being_handed_over(observed: &Observed) -> bool {
+    let is_handed = |claim: &PersistentVolumeClaim| phase_of(claim) == Some("Pending") && is_complete(claim);
+    observed.claim.as_deref().is_some_and(is_handed) && observed.ended.is_some_and(|end| observed.now < end + HAND_OVER)
 }
 
 fn is_its(claim: &PersistentVolumeClaim, observed: &Observed) -> bool {
@@ -70,7 +83,25 @@ fn phase_of(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.status.as_ref()?.phase.as_deref()
 }
 
+/// A pod may run, or have ended, before anybody could look: that it was made is told first, as somebody may wait for that word.
 fn phase(observed: &Observed, hindrance: Option<&Hindrance>, before: &DataVolumeStatus) -> Phase {
+    let reached = reached(observed, hindrance, before);
+    let had_pod = observed.claim.as_deref().is_some_and(|claim| had_pod(claim, &observed.data_volume));
+    let is_ahead =
+        matches!(reached, Phase::ImportInProgress | Phase::Succeeded) && before.known_phase().is_before_workers();
+    if had_pod && is_ahead { Phase::ImportScheduled } else { reached }
+}
+
+/// Whether a pod was made to fill the claim for this DataVolume.
+fn had_pod(claim: &PersistentVolumeClaim, data_volume: &DataVolume) -> bool {
+    is_ours(claim, data_volume)
+        && !is_adopted(claim, data_volume)
+        && !is_prepopulated(claim, data_volume)
+        && claim.annotations().contains_key(annotation::POD_RESTARTS)
+}
+
+/// Where the claim and its worker are.
+fn reached(observed: &Observed, hindrance: Option<&Hindrance>, before: &DataVolumeStatus) -> Phase {
     let Some(claim) = observed.claim.as_deref().filter(|_| hindrance.is_none()) else {
         let over = before.known_phase().is_final() && hindrance.is_none();
         return if over { before.known_phase() } else { Phase::Pending };

@@ -72,6 +72,45 @@ fn the_phase_follows_the_claim_and_its_worker() {
 }
 
 #[test]
+fn that_a_pod_was_made_is_told_before_what_has_come_of_it() {
+    let told = |before: &str, mut seen: Observed| {
+        let status = DataVolumeStatus { phase: Some(before.into()), ..DataVolumeStatus::default() };
+        seen.data_volume = Arc::new(DataVolume { status: Some(status), ..(*seen.data_volume).clone() });
+        of(&seen, None).phase.unwrap_or_default()
+    };
+    for now in ["Running", "Succeeded"] {
+        let with_pod = observed("Bound", &[(annotation::POD_PHASE, now), (annotation::POD_RESTARTS, "0")]);
+        let reached = if now == "Running" { "ImportInProgress" } else { "Succeeded" };
+        for before in ["", "Pending", "PendingPopulation", "WaitForFirstConsumer", "PVCBound"] {
+            assert_eq!(told(before, with_pod.clone()), "ImportScheduled", "{before} {now}");
+        }
+        assert_eq!(told("ImportScheduled", with_pod.clone()), reached);
+        assert_eq!(told("Pending", observed("Bound", &[(annotation::POD_PHASE, now)])), reached, "without a pod");
+        let mut adopted = with_pod;
+        let claim = Arc::make_mut(adopted.claim.as_mut().unwrap());
+        claim.metadata.annotations.as_mut().unwrap().remove(annotation::CREATED_FOR_DATA_VOLUME);
+        assert_eq!(told("Pending", adopted), "Succeeded", "what an adopted claim went through is over");
+    }
+}
+
+#[test]
+fn the_end_of_the_import_and_the_claim_that_has_its_volume_are_one_step() {
+    let running = [(annotation::POD_PHASE, "Running"), (annotation::RUNNING_CONDITION, "true")];
+    let before = of(&observed("Pending", &running), None);
+    let mut seen = observed("Pending", &[(annotation::POD_PHASE, "Succeeded"), (annotation::POD_RESTARTS, "0")]);
+    seen.data_volume = Arc::new(DataVolume { status: Some(before.clone()), ..(*seen.data_volume).clone() });
+    seen.ended = Some(seen.now);
+    assert_eq!((of(&seen, None), again(&seen, None)), (before.clone(), Some(HAND_OVER)));
+    seen.now += HAND_OVER;
+    assert_ne!(of(&seen, None), before, "it takes long: that the importer has ended is told");
+    assert_eq!(again(&seen, None), Some(PATIENCE));
+    let mut failed =
+        observed("Pending", &[(annotation::POD_PHASE, "Succeeded"), (annotation::IMPORT_FATAL_ERROR, "true")]);
+    (failed.data_volume, failed.ended) = (seen.data_volume, Some(failed.now));
+    assert_eq!(of(&failed, None).phase.as_deref(), Some("Failed"), "there is nothing to hand over");
+}
+
+#[test]
 fn progress_is_the_workers_and_full_only_at_the_end() {
     let mut seen = observed("Bound", &[(annotation::POD_PHASE, "Running")]);
     assert_eq!(of(&seen, None).progress.as_deref(), Some("N/A"));

@@ -66,7 +66,7 @@ fn decide(observed: &Observed, settings: &Settings) -> Plan {
         Err(failure) => return refused(&failure, "ErrClaimNotValid"),
     };
     if needs_no_pod(observed, &request) {
-        return if is_bound(observed) { finished(&Termination::default(), &request) } else { Plan::default() };
+        return if is_bound(observed) { empty_as_it_comes() } else { Plan::default() };
     }
     match &observed.pod {
         Some(pod) if is_outdated(pod, observed, &request, settings) => replaced(pod),
@@ -145,7 +145,11 @@ fn follow(pod: &Pod, observed: &Observed, request: &Request) -> Plan {
     }
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
     match status::ended(pod) {
-        Some(End::Complete(words)) => Plan { labels: words.labels.clone(), ..finished(&words, request) },
+        Some(End::Complete(words)) => {
+            let mut annotations = status::of_pod(pod, observed.claim.annotations());
+            annotations.extend(status::complete(&words, request.preallocation));
+            Plan { annotations, labels: words.labels, ..Plan::default() }
+        }
         Some(End::Fatal(trouble, message)) => {
             let mut annotations = status::of_pod(pod, observed.claim.annotations());
             annotations.insert(annotation::IMPORT_FATAL_ERROR.into(), Some("true".into()));
@@ -189,8 +193,8 @@ fn is_new(annotations: &Annotations, observed: &Observed) -> bool {
         .any(|key| annotations.get(*key).is_some_and(|value| before.get(*key) != value.as_ref()))
 }
 
-fn finished(words: &Termination, request: &Request) -> Plan {
-    Plan { annotations: status::complete(words, request.preallocation), ..Plan::default() }
+fn empty_as_it_comes() -> Plan {
+    Plan { annotations: status::complete(&Termination::default(), false), ..Plan::default() }
 }
 
 /// The pod went before it was done; a successor is made when it is not there any more.

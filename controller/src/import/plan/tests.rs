@@ -91,9 +91,10 @@ fn a_running_pod_is_shown_and_shown_once() {
 fn a_finished_pod_leaves_its_words_and_then_goes_unless_it_is_to_stay() {
     let words =
         r#"{"message":"Import Complete","preallocationApplied":true,"labels":{"a":"b"},"fingerprint":"gantry1:1:ff"}"#;
-    let done = sample::container("Succeeded", 0, &sample::ended(0, "Completed", words), &Value::Null);
+    let done = sample::container("Succeeded", 1, &sample::ended(0, "Completed", words), &Value::Null);
     let plan = decided(&observed(http("Bound", &[]), Some(&done)));
     assert_eq!(annotated(&plan, annotation::POD_PHASE), Some("Succeeded"));
+    assert_eq!(annotated(&plan, annotation::POD_RESTARTS), Some("1"), "nobody has seen it before");
     assert_eq!(annotated(&plan, annotation::PREALLOCATION_APPLIED), Some("true"));
     assert_eq!(annotated(&plan, annotation::FINGERPRINT), Some("gantry1:1:ff"));
     assert_eq!(annotated(&plan, annotation::RUNNING_CONDITION_MESSAGE), Some("Import Complete"));

@@ -28,7 +28,9 @@ mod test;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  check             fmt, clippy, doc, arrows, sizes, deny, arm64, and ten seconds of each fuzz target
+  check             fmt, sizes, arrows, clippy, doc, generate --check, arm64; deny, and ten seconds of each fuzz target
+  check lint, check others
+                    what is before the semicolon alone, and what is after it
   test [SUITE]      install what the tests need, build, run every suite or one
   demo              make a real image, serve it, import it, compare
   bench [ROW ...]   measure against the peers; [--quick] [--rounds N] [--gantry BINARY]
@@ -77,6 +79,8 @@ fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["check"] => check::run(),
+        ["check", "lint"] => check::lint(),
+        ["check", "others"] => check::others(),
         ["test"] => test::run(None),
         ["test", suite] => test::run(Some(suite)),
         ["demo"] => demo::run(),

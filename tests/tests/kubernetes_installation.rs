@@ -35,7 +35,7 @@ fn the_product_can_be_deleted_and_installed_again_in_the_midst_of_an_import() ->
     let after = objects.map(uid).into_iter().collect::<Result<Vec<_>>>()?;
     ensure!(before == after, "other objects: {before:?} {after:?}");
     the_policy_keeps_the_definition(cluster)?;
-    cluster.install(&[manifest])?;
+    cluster.install(&manifest)?;
     // The controller brings back what is missing of its kinds, and what it makes of them.
     cluster.ask(&["get", "storageprofiles", "gantry"])?;
     let done = namespace.succeeded("half")?;

@@ -52,9 +52,9 @@ pub(crate) fn again(cluster: &Cluster, profile: &str) -> Result<()> {
     install(cluster)
 }
 
-/// Installs the product as a user does: the kinds first, which have a file of their own.
+/// Installs the product as a user does, who has nothing of it yet, not even its kinds.
 fn install(cluster: &Cluster) -> Result<()> {
-    cluster.install(&["crds.yaml", "gantry.yaml"].map(|name| root().join("deploy").join(name)))
+    cluster.install(&root().join("deploy/gantry.yaml"))
 }
 
 /// Runs the tests in the cluster that is up, or in one that is ended after the tests, however they went.

@@ -255,6 +255,8 @@ pub const DEFAULT_VIRT_STORAGE_CLASS: &str = "storageclass.kubevirt.io/is-defaul
 pub const DEFAULT_SNAPSHOT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 /// Node that the scheduler chose for the first consumer of a PVC.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+/// Who makes the volume of a PVC; one that was made by hand has none.
+pub const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
 /// CSI driver that serves volumes of an in-tree provisioner.
 pub const MIGRATED_TO: &str = "pv.kubernetes.io/migrated-to";
 /// Networks of a pod (multus).
@@ -295,3 +297,9 @@ pub const MADE_FROM: &str = "gantry.dev/made-from";
 /// The annotations of a DataVolume or PVC that its worker pods get too.
 pub const PROPAGATED_TO_PODS: &[&str] =
     &[POD_NETWORKS, POD_DEFAULT_NETWORK, ISTIO_INJECT, LINKERD_INJECT, PRIORITY_CLASS_NAME, SERVICE_ACCOUNT_NAME];
+
+/// What counts as true in the annotations of CDI (Go's `strconv.ParseBool`).
+#[must_use]
+pub fn is_true(text: &str) -> bool {
+    ["1", "t", "T", "true", "TRUE", "True"].contains(&text)
+}

@@ -123,7 +123,7 @@ const CONTROLLER_RIGHTS: &[Right] = &[
     cluster("", &["persistentvolumeclaims"], &["list", "watch", "create", "patch", "delete"]),
     cluster("", &["pods"], &["list", "watch", "create", "delete"]),
     cluster("", &["persistentvolumes"], &["list", "watch", "patch"]),
-    // The copy of the proxy's certificate authorities for an importer pod, which owns it.
+    // The copy of the proxy's certificate authorities for an importer pod, which its claim owns.
     cluster("", &["configmaps"], &["create"]),
     cluster("events.k8s.io", &["events"], &["create", "patch"]),
     // Why a pod does not get its volumes, and a claim no volume: only events say it.

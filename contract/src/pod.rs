@@ -43,6 +43,8 @@ pub mod environment {
     pub const SOURCE_DENY: &str = "GANTRY_SOURCE_DENY";
     /// Networks that a source may be in, whatever else is closed. An addition of our own.
     pub const SOURCE_ALLOW: &str = "GANTRY_SOURCE_ALLOW";
+    /// `true`: the device may have been used, and an empty disk on it is made empty. An addition of our own.
+    pub const USED_VOLUME: &str = "GANTRY_USED_VOLUME";
     /// `TRYNONE`: keep the page cache out of the way.
     pub const CACHE_MODE: &str = "CACHE_MODE";
 }

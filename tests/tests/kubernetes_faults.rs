@@ -2,7 +2,8 @@
 //! is, what was durable is not fetched again, and nothing is left: `cargo xtask kubernetes test`, many more moments in
 //! `cargo xtask soak kubernetes`.
 
-use std::process::Command;
+use std::fs;
+use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use fixtures::images::MIB;
 use fixtures::images::noise::Noise;
 use fixtures::kubernetes::{Cluster, DEPLOYMENTS, NAMESPACE, NODE};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tests::bed::Bed;
 use tests::data_volume::DataVolume;
 use tests::moment::Moment;
@@ -73,6 +75,8 @@ struct Watched<'a> {
     bed: &'a Bed,
     namespace: Namespace<'a>,
     watcher: Watcher,
+    /// A user's kubeconfig.
+    access: NamedTempFile,
 }
 
 /// The hash of a fingerprint, which does not depend on what lies behind the image.
@@ -117,14 +121,19 @@ impl<'a> Watched<'a> {
         let watcher = Watcher::start(&bed.cluster, namespace.name(), move |object| {
             is_finished(&inside, &name, object, &expected)
         });
-        Ok(Self { bed, namespace, watcher })
+        let access = NamedTempFile::new()?;
+        fs::write(access.path(), bed.cluster.ask(&["config", "view", "--raw", "--flatten"])?)?;
+        Ok(Self { bed, namespace, watcher, access })
     }
 
-    /// Starts an import, lets `fault` happen at a moment of its life, and follows it to its end.
+    /// Starts an import, lets `fault` happen at a moment of its life, and follows it to its end, as a user does who has no API
+    /// server for a while.
     fn survive(&self, fault: Fault, name: &str, noise: &mut Noise) -> Result<()> {
         let moment = if fault.is_of_importer() { Moment::draw_before_end(noise) } else { Moment::draw(noise) };
         let populator = noise.below(2) == 0;
         self.create(&DataVolume::http(name, &self.bed.url_for(name)).populator(populator).block(true))?;
+        let mut follower = self.user(&["dv", "--namespace", self.namespace.name(), "--watch", name]);
+        let follower = follower.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         moment.wait(&self.watcher, name, || Ok(self.bed.served(name)? >= SIZE))?;
         let phase = self.watcher.progress(name).pop().unwrap_or_default().0;
         let path = if populator { "through a prime claim" } else { "directly" };
@@ -136,7 +145,31 @@ impl<'a> Watched<'a> {
         println!("{name}: {phases:?}, fetched {} KiB of {}", served >> 10, SIZE >> 10);
         let most = SIZE + BESIDES + fault.costs();
         ensure!(served <= most, "{name}: fetched {served} bytes, at most {most}: {hit}, {moment}");
+        self.is_told(fault, name)?;
+        let followed = follower.wait_with_output()?;
+        let said = [followed.stdout, followed.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        ensure!(followed.status.success() && said[0].contains("Succeeded"), "who follows {name} sees {said:?}");
         Ok(())
+    }
+
+    /// Whether it was told why an importer went, unless that had done its work by then.
+    fn is_told(&self, fault: Fault, name: &str) -> Result<()> {
+        let done = self.watcher.until(name, "finished", |state| state["status"]["phase"] == "Succeeded")?;
+        if !matches!(fault, ImporterEvicted | NodeDrained) || done["status"]["restartCount"] == 0 {
+            return Ok(());
+        }
+        let error = |state: &Value| state["status"]["gantry"]["lastError"].clone();
+        let told = error(&self.watcher.until(name, "evicted", |state| error(state)["code"] == "pod-evicted")?);
+        let is_said = |key: &str| told[key].as_str().is_some_and(|text| !text.is_empty());
+        ensure!(is_said("cause") && is_said("remedy") && told["retried"] == true, "{name}: {told}");
+        Ok(())
+    }
+
+    /// A command of a user of the cluster.
+    fn user(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("KUBECONFIG", self.access.path());
+        command
     }
 
     fn create(&self, data_volume: &DataVolume) -> Result<()> {
@@ -196,8 +229,8 @@ impl<'a> Watched<'a> {
             r#"{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {{"name": "{pod}", "namespace": "{}"}}}}"#,
             self.namespace.name()
         );
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), eviction)?;
+        let file = NamedTempFile::new()?;
+        fs::write(file.path(), eviction)?;
         match self.bed.cluster.ask(&["create", "--raw", &path, "--filename", &file.path().display().to_string()]) {
             Err(error) if format!("{error:#}").contains("NotFound") => Ok(false),
             evicted => evicted.map(|_| true),

@@ -15,6 +15,7 @@ use tests::bed::Bed;
 use tests::consumer;
 use tests::data_volume::DataVolume;
 use tests::objects::{Namespace, filled};
+use tests::sha256;
 
 const SIZE: u64 = 16 * MIB;
 
@@ -114,6 +115,37 @@ fn a_volume_that_was_made_by_hand_gives_its_modes_and_is_filled() -> Result<()> 
     });
     bed.cluster.ask(&["delete", "persistentvolume", "by-hand", "--wait=false"])?;
     found
+}
+
+/// The class has a driver, which makes volumes; this one is there, and somebody's bytes are on it.
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn a_used_volume_that_is_named_is_filled_and_an_empty_disk_on_it_is_empty() -> Result<()> {
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = Namespace::restricted(&bed.cluster, "named")?;
+    bed.data_volume("first").block(true).fill(&namespace)?;
+    let volume = namespace.there("pvc/first")?["spec"]["volumeName"].as_str().context("no volume")?.to_owned();
+    let patch = |patch: &str| bed.cluster.ask(&["patch", "pv", &volume, "--type", "merge", "--patch", patch]);
+    patch(r#"{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}"#)?;
+    let claim = format!(
+        "pvc: {{accessModes: [ReadWriteOnce], volumeMode: Block, storageClassName: gantry-immediate, volumeName: {volume}, \
+         resources: {{requests: {{storage: 64Mi}}}}}}"
+    );
+    let mut last = "first";
+    let nothing = sha256(&raw::blank(&bed.folder.path().join("nothing.raw"), SIZE)?)?;
+    for (name, data_volume, digest) in
+        [("empty", DataVolume::blank("empty"), nothing), ("again", bed.data_volume("again"), bed.digest()?)]
+    {
+        namespace.ask(&["delete", "datavolume", last])?;
+        namespace.gone(&format!("pvc/{last}"))?;
+        patch(r#"{"spec": {"claimRef": null}}"#)?;
+        data_volume.claim(&claim).fill(&namespace)?;
+        ensure!(namespace.there(&format!("pvc/{name}"))?["spec"]["volumeName"] == volume, "{name} has another volume");
+        let found = consumer::digest(&namespace, name, true, SIZE)?;
+        ensure!(found == digest, "{name} holds {found}, not {digest}");
+        last = name;
+    }
+    patch(r#"{"spec": {"persistentVolumeReclaimPolicy": "Delete"}}"#).map(drop)
 }
 
 #[test]

@@ -212,8 +212,12 @@ fn empty_disks_are_made_as_cdi_makes_them() -> Result<()> {
     let pod = Pod::new("none", "8Mi")?.on(&device)?;
     let ended = pod.run()?;
     assert_eq!((ended.exit, ended.message.as_str()), (0, ""), "{ended:?}");
-    let pod = pod.with("PREALLOCATION", "true");
-    assert_eq!(pod.succeed()?["preallocationApplied"], true);
+    let used = Pod::new("none", "8Mi")?.on(&device)?.with("GANTRY_USED_VOLUME", "true");
+    assert_eq!(used.succeed()?["message"], "Import Complete");
+    compare::zeros_from(device.path(), 0)?;
+    let device = LoopDevice::filled(8 * MIB)?;
+    let preallocated = Pod::new("none", "8Mi")?.on(&device)?.with("PREALLOCATION", "true");
+    assert_eq!(preallocated.succeed()?["preallocationApplied"], true);
     compare::zeros_from(device.path(), 0)
 }
 

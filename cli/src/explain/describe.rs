@@ -59,6 +59,7 @@ pub(super) fn way(path: Path, reason: Reason) -> report::Way {
         Reason::Driver => "the class has a CSI driver",
         Reason::NoDriver => "the provisioner of the class is no CSI driver",
         Reason::NoClass => "there is no class",
+        Reason::OwnVolume => "the claim names its volume",
         Reason::OwnSource => "the DataVolume has no source, and its claim has one",
     };
     report::Way { name, how, because }

@@ -43,11 +43,13 @@ pub(super) fn observe(config: Arc<CdiConfig>, context: &Context, feeds: &Feeds) 
     }
 }
 
-/// The settings of the oldest CDI object, if its annotation says that they rule.
+/// The settings of the oldest CDI object, if its annotation says that they rule, or if it has any: CDI's operator, which
+/// annotates it, is not here.
 fn authority(cdis: &[Arc<Cdi>]) -> Option<CdiConfigSpec> {
     let oldest = cdis.iter().min_by_key(|cdi| (cdi.creation_timestamp(), cdi.name_any()))?;
     let rules = oldest.annotations().contains_key(CONFIG_AUTHORITY);
-    rules.then(|| oldest.spec.config.clone().unwrap_or_default())
+    let config = oldest.spec.config.clone().unwrap_or_default();
+    (rules || config != CdiConfigSpec::default()).then_some(config)
 }
 
 /// Ingresses come before Routes, each by name, so that the choice does not change from one look to the next.
@@ -95,15 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_cdi_object_rules_if_its_annotation_says_so() {
+    fn the_oldest_cdi_object_rules_if_its_annotation_says_so_or_it_has_settings() {
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
         for (cdis, expected) in [
             (vec![], None),
-            (vec![cdi("cdi", early, false, Some(true))], None),
+            (vec![cdi("cdi", early, false, None)], None),
+            (vec![cdi("cdi", early, false, Some(true))], Some(Some(true))),
             (vec![cdi("cdi", early, true, Some(true))], Some(Some(true))),
             (vec![cdi("cdi", early, true, None)], Some(None)),
             (vec![cdi("a", late, true, Some(false)), cdi("z", early, true, Some(true))], Some(Some(true))),
-            (vec![cdi("a", late, true, Some(false)), cdi("z", early, false, Some(true))], None),
+            (vec![cdi("a", late, true, Some(false)), cdi("z", early, false, None)], None),
             (vec![cdi("z", early, true, Some(false)), cdi("a", early, true, Some(true))], Some(Some(true))),
         ] {
             assert_eq!(authority(&cdis).map(|config| config.preallocation), expected, "{cdis:?}");

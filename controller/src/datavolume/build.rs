@@ -11,8 +11,17 @@ use kube::{Resource, ResourceExt};
 use crate::settings::Settings;
 use crate::{import, names};
 
-/// kubectl's memory of what was applied says nothing about an object that it did not apply.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotations of a DataVolume that its claim does not get: kubectl's memory of what was applied, and what the controllers say of
+/// a claim that they fill, which nobody says for them.
+const NOT_PASSED_ON: &[&str] = &[
+    "kubectl.kubernetes.io/last-applied-configuration",
+    annotation::POPULATED_FOR,
+    annotation::POD_PHASE,
+    annotation::IMPORT_POD,
+    annotation::IMPORT_FATAL_ERROR,
+    annotation::FINGERPRINT,
+    annotation::LAST_ERROR,
+];
 
 /// How the claim gets its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +78,7 @@ fn labels(data_volume: &DataVolume, spec: &PersistentVolumeClaimSpec, settings: 
 
 fn annotations(data_volume: &DataVolume, path: Path, preallocation: bool) -> BTreeMap<String, String> {
     let mut all = data_volume.annotations().clone();
-    all.remove(LAST_APPLIED);
+    all.retain(|key, _| !NOT_PASSED_ON.contains(&key.as_str()));
     let spec = &data_volume.spec;
     all.insert(annotation::POD_RESTARTS.into(), "0".into());
     all.insert(annotation::CREATED_FOR_DATA_VOLUME.into(), data_volume.uid().unwrap_or_default());

@@ -42,6 +42,8 @@ pub(crate) struct Workload {
     pub(crate) denied: String,
     pub(crate) allowed: String,
     pub(crate) verbosity: i32,
+    /// The volume may have been used before.
+    pub(crate) is_used: bool,
 }
 
 /// Proxies of the installation.
@@ -202,6 +204,9 @@ fn environment_of(claim: &PersistentVolumeClaim, request: &Request, workload: &W
         plain(environment::FILESYSTEM_OVERHEAD, overhead),
         plain(environment::PREALLOCATION, if request.preallocation { "true" } else { "false" }),
     ];
+    if matches!(request.source, Source::Blank) && is_block(claim) && workload.is_used {
+        all.push(plain(environment::USED_VOLUME, "true"));
+    }
     if request.direct_io {
         all.push(plain(environment::CACHE_MODE, "TRYNONE"));
     }

@@ -67,25 +67,29 @@ async fn copy_authorities(plan: &Plan, observed: &Observed, context: &Context) -
     match context.writer.create(&copy).await {
         Ok(_) => Ok(None),
         Err(error) if error.kind() == Kind::Exists => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => refusal(error).map(Some),
     }
 }
 
 /// Creates the pod, if one is planned; what refuses it becomes the plan.
 async fn create_pod(plan: &Plan, context: &Context) -> Result<Option<Plan>, Error> {
     let Some(pod) = &plan.create else { return Ok(None) };
-    let error = match context.writer.create(pod.as_ref()).await {
-        Ok(_) => return Ok(None),
-        Err(error) => error,
-    };
-    let (code, reason) = match error.kind() {
+    match context.writer.create(pod.as_ref()).await {
+        Ok(_) => Ok(None),
         // The cache has not seen it yet.
-        Kind::Exists => return Ok(Some(Plan::default())),
+        Err(error) if error.kind() == Kind::Exists => Ok(Some(Plan::default())),
+        Err(error) => refusal(error).map(Some),
+    }
+}
+
+/// What is to be told where the API server refuses a pod or what belongs to it.
+fn refusal(error: Error) -> Result<Plan, Error> {
+    let (code, reason) = match error.kind() {
         Kind::Quota => (Code::QuotaExceeded, "ErrExceededQuota"),
         Kind::Refused => (Code::PodRefused, "ErrStartingPod"),
-        Kind::Gone | Kind::Conflict | Kind::Unreachable => return Err(error),
+        Kind::Exists | Kind::Gone | Kind::Conflict | Kind::Unreachable => return Err(error),
     };
-    Ok(Some(again(plan::refused(&Failure::new(code, error.said()), reason))))
+    Ok(again(plan::refused(&Failure::new(code, error.said()), reason)))
 }
 
 fn again(plan: Plan) -> Plan {

@@ -43,7 +43,7 @@ pub(super) fn observe(claim: Arc<PersistentVolumeClaim>, context: &Context) -> O
         pod,
         waits_for_consumer: class.as_deref().is_some_and(waits_for_consumer),
         honours_wait: workload::features(context).honour_wait_for_first_consumer,
-        workload: workload::of(&claim, context),
+        workload: workload::of(&claim, class.as_deref(), context),
         claim,
         now: Timestamp::now(),
     }

@@ -213,14 +213,14 @@ fn pod(claim: &PersistentVolumeClaim, cluster: &Cluster, settings: &Settings) ->
 }
 
 fn import_of(claim: &PersistentVolumeClaim, cluster: &Cluster) -> import::observe::Observed {
-    let config = cluster.config.as_ref();
+    let (config, class) = (cluster.config.as_ref(), class_of(claim, cluster));
     import::observe::Observed {
         pod: None,
         unmounted: None,
         users: Vec::new(),
-        waits_for_consumer: class_of(claim, cluster).is_some_and(|class| import::waits_for_consumer(&class)),
+        waits_for_consumer: class.as_deref().is_some_and(import::waits_for_consumer),
         honours_wait: workload::open_gates(config).honour_wait_for_first_consumer,
-        workload: workload::for_claim(claim, config, cluster.cdis.iter()),
+        workload: workload::for_claim(claim, class.as_deref(), config, cluster.cdis.iter()),
         claim: Arc::new(claim.clone()),
         now: Timestamp::UNIX_EPOCH,
     }

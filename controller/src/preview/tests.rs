@@ -40,6 +40,8 @@ fn data_volume(annotations: &str, spec: &str) -> DataVolume {
 
 const HTTP: &str =
     "source: {http: {url: 'http://server/disk', secretRef: login}}, storage: {resources: {requests: {storage: 1Gi}}}";
+const BY_HAND: &str =
+    "source: {blank: {}}, storage: {volumeName: one, volumeMode: Block, resources: {requests: {storage: 1Gi}}}";
 const BLANK_BLOCK: &str = "source: {blank: {}}, storage: {volumeMode: Block, resources: {requests: {storage: 1Gi}}}";
 
 /// What is made, and how the claim is filled once the API server has taken it.
@@ -65,6 +67,7 @@ fn the_way_the_start_and_the_pod_follow_from_class_driver_and_annotations() {
         (direct, HTTP, "WaitForFirstConsumer", csi, Way::Direct, Reason::Asked, Start::Consumer, Some("importer-disk")),
         (at_once, HTTP, "WaitForFirstConsumer", &[], Way::Direct, Reason::NoDriver, Start::Now, Some("importer-disk")),
         ("", BLANK_BLOCK, "Immediate", csi, Way::Empty, Reason::Driver, Start::Bound, None),
+        ("", BY_HAND, "Immediate", csi, Way::Direct, Reason::OwnVolume, Start::Bound, Some("importer-disk")),
     ] {
         let (made, filling) = made(&data_volume(annotations, spec), &cluster(binding, drivers));
         let filling = filling.unwrap();

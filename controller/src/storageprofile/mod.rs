@@ -31,6 +31,7 @@ use reconcile::{Error, Kind};
 
 pub(crate) use self::metrics::Profiles;
 use self::plan::{Plan, Profile};
+pub(crate) use self::table::NO_PROVISIONER;
 pub(crate) use self::triggers::{class_of_profile, class_of_volume, classes_of_snapshot_class};
 use crate::Context;
 

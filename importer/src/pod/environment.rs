@@ -88,6 +88,7 @@ impl Pod<'_> {
         if is_archive {
             return Ok(Task { owner, work: Work::Archive(Box::new(self.archive(&source)?)), source });
         }
+        let is_used = self.switch(name::USED_VOLUME)?.unwrap_or(false);
         let (mut target, room) = self.target()?;
         target.preallocation = match (preallocation, room.is_block && source == "none") {
             (false, _) => Preallocation::None,
@@ -97,7 +98,7 @@ impl Pod<'_> {
         };
         let location = match source.as_str() {
             "http" | "glance" => Some(self.location()?),
-            "none" if room.is_block && !preallocation => None,
+            "none" if room.is_block && !preallocation && !is_used => None,
             "none" => Some(Location::Blank(room.bytes)),
             other => return Err(unsupported(other)),
         };

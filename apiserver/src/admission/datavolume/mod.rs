@@ -87,14 +87,9 @@ fn is_owned_by(claim: &PersistentVolumeClaim, volume: &DataVolume) -> bool {
 /// The annotation of the DataVolume wins over the feature gate.
 fn adopts(volume: &DataVolume, observed: &Observed) -> bool {
     match volume.annotations().get(annotation::ALLOW_CLAIM_ADOPTION) {
-        Some(text) => is_true(text),
+        Some(text) => annotation::is_true(text),
         None => observed.adopts_claims,
     }
-}
-
-/// What counts as true in the annotations of CDI.
-fn is_true(text: &str) -> bool {
-    ["1", "t", "T", "true", "TRUE", "True"].contains(&text)
 }
 
 /// Whether nothing has to be imported, because the volume is there with its content: a restored backup names its old source.

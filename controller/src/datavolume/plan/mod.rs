@@ -104,7 +104,7 @@ fn take_over(observed: &Observed, claim: &PersistentVolumeClaim) -> Plan {
     let data_volume = &observed.data_volume;
     let made_for_it = claim.annotations().get(annotation::CREATED_FOR_DATA_VOLUME) == data_volume.uid().as_ref();
     let said = data_volume.annotations().get(annotation::ALLOW_CLAIM_ADOPTION);
-    let allowed = said.map_or(observed.features.claim_adoption, |value| value == "true");
+    let allowed = said.map_or(observed.features.claim_adoption, |value| annotation::is_true(value));
     if controller_of(claim).is_some() || !(allowed || made_for_it) {
         let name = claim.name_any();
         return wait(
@@ -191,6 +191,8 @@ pub enum Reason {
     NoDriver,
     /// There is no class.
     NoClass,
+    /// The claim names its volume, which Kubernetes gives it at once, whatever else is to fill it.
+    OwnVolume,
     /// The claim names what fills it by itself.
     OwnSource,
 }
@@ -263,20 +265,22 @@ fn path(
     if source.http.is_none() && source.blank.is_none() {
         return None;
     }
-    let said = data_volume.annotations().get(annotation::USE_POPULATOR).map(|value| value == "true");
+    let said = data_volume.annotations().get(annotation::USE_POPULATOR).map(|value| annotation::is_true(value));
     let has_driver = class.is_some_and(|class| observed.drivers.contains(&class.provisioner));
+    let has_volume = claim.volume_name.is_some();
     let at_once = data_volume.annotations().contains_key(annotation::BIND_IMMEDIATE);
     // A new volume is an empty disk already: nothing has to be handed over.
     let empty = source.blank.is_some()
         && !preallocation
         && claim.volume_mode.as_deref() == Some("Block")
         && !(at_once && class.is_some_and(import::waits_for_consumer));
-    let path = match said.unwrap_or(has_driver) {
+    let path = match !has_volume && said.unwrap_or(has_driver) {
         false => Path::Direct,
         true if empty => Path::Empty,
         true => Path::Populator,
     };
     let reason = match (said, class) {
+        _ if has_volume => Reason::OwnVolume,
         (Some(_), _) => Reason::Asked,
         (None, None) => Reason::NoClass,
         (None, Some(_)) if has_driver => Reason::Driver,

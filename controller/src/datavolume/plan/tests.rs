@@ -100,8 +100,13 @@ fn a_driver_means_a_prime_claim_and_the_user_has_the_last_word() {
 
 #[test]
 fn the_claim_carries_what_the_data_volume_carries() {
-    let (source, claim) = created(&observed(HTTP));
+    let (source, claim) = created(&with(HTTP, |data_volume| {
+        annotate(data_volume, annotation::POPULATED_FOR, "disk");
+        annotate(data_volume, annotation::POD_PHASE, "Succeeded");
+    }));
     let annotations = claim.annotations();
+    let said = [annotation::POPULATED_FOR, annotation::POD_PHASE];
+    assert!(said.iter().all(|key| !annotations.contains_key(*key)), "only its controllers say that it is filled");
     assert_eq!(annotations.get("note").map(String::as_str), Some("kept"));
     assert!(!annotations.contains_key("kubectl.kubernetes.io/last-applied-configuration"));
     assert_eq!(annotations.get(annotation::PRIORITY_CLASS_NAME).map(String::as_str), Some("high"));
@@ -112,6 +117,16 @@ fn the_claim_carries_what_the_data_volume_carries() {
     let requested = claim.spec.unwrap().resources.unwrap().requests.unwrap()["storage"].0.clone();
     assert_eq!(requested, ((1_u64 << 30) * 106 / 100 + 1).to_string(), "the file system's share is added");
     assert_eq!(source.unwrap().spec.source.unwrap().http.unwrap().url, "http://server/disk");
+}
+
+#[test]
+fn a_volume_that_the_claim_names_is_filled_itself() {
+    let named = with(BLANK_BLOCK, |data_volume| {
+        data_volume.spec.pvc.as_mut().unwrap().volume_name = Some("one".into());
+        annotate(data_volume, annotation::USE_POPULATOR, "true");
+    });
+    let (source, claim) = created(&named);
+    assert!(source.is_none() && claim.spec.unwrap().data_source_ref.is_none());
 }
 
 #[test]
@@ -137,6 +152,7 @@ fn a_claim_that_was_there_is_taken_over_only_where_that_is_allowed() {
         (true, None, false, true),
         (true, Some("false"), false, false),
         (false, Some("true"), false, true),
+        (false, Some("1"), false, true),
         (false, None, true, true),
     ] {
         let mut seen = with(HTTP, |data_volume| {

@@ -61,7 +61,7 @@ pub(crate) fn again(observed: &Observed, hindrance: Option<&Hindrance>) -> Optio
         .as_deref()
         .is_some_and(|claim| phase_of(claim) == Some("Pending") && !is_waiting(claim, observed));
     match hindrance {
-        Some(hindrance) if hindrance.failure.code() == Code::QuotaExceeded => Some(AGAIN),
+        Some(_) => Some(AGAIN),
         _ if is_being_handed_over(observed) => Some(HAND_OVER),
         _ if pending => Some(PATIENCE),
         _ => None,
@@ -97,7 +97,7 @@ fn had_pod(claim: &PersistentVolumeClaim, data_volume: &DataVolume) -> bool {
     is_ours(claim, data_volume)
         && !is_adopted(claim, data_volume)
         && !is_prepopulated(claim, data_volume)
-        && claim.annotations().contains_key(annotation::POD_RESTARTS)
+        && claim.annotations().contains_key(annotation::IMPORT_POD)
 }
 
 /// Where the claim and its worker are.
@@ -125,10 +125,11 @@ fn reached(observed: &Observed, hindrance: Option<&Hindrance>, before: &DataVolu
 }
 
 fn waiting_phase(claim: &PersistentVolumeClaim) -> Phase {
-    match claim.annotations().get(annotation::USE_POPULATOR).map(String::as_str) {
-        Some("true") => Phase::PendingPopulation,
-        _ => Phase::WaitForFirstConsumer,
-    }
+    if is_populated(claim) { Phase::PendingPopulation } else { Phase::WaitForFirstConsumer }
+}
+
+fn is_populated(claim: &PersistentVolumeClaim) -> bool {
+    claim.annotations().get(annotation::USE_POPULATOR).is_some_and(|value| value == "true")
 }
 
 /// Whether the claim's class waits for a consumer, and there is none, and nobody asked to go on without one.
@@ -138,7 +139,8 @@ fn is_waiting(claim: &PersistentVolumeClaim, observed: &Observed) -> bool {
     let class: Option<&StorageClass> =
         observed.classes.iter().map(AsRef::as_ref).find(|class: &&StorageClass| class.metadata.name.as_deref() == name);
     class.is_some_and(import::waits_for_consumer)
-        && observed.features.honour_wait_for_first_consumer
+        // The gate is of the direct path; a populator always waits.
+        && (observed.features.honour_wait_for_first_consumer || is_populated(claim))
         && phase_of(claim) != Some("Bound")
         && !has(annotation::SELECTED_NODE)
         && !has(annotation::BIND_IMMEDIATE)

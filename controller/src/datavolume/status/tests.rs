@@ -79,13 +79,14 @@ fn that_a_pod_was_made_is_told_before_what_has_come_of_it() {
         of(&seen, None).phase.unwrap_or_default()
     };
     for now in ["Running", "Succeeded"] {
-        let with_pod = observed("Bound", &[(annotation::POD_PHASE, now), (annotation::POD_RESTARTS, "0")]);
+        let with_pod = observed("Bound", &[(annotation::POD_PHASE, now), (annotation::IMPORT_POD, "importer-disk")]);
         let reached = if now == "Running" { "ImportInProgress" } else { "Succeeded" };
         for before in ["", "Pending", "PendingPopulation", "WaitForFirstConsumer", "PVCBound"] {
             assert_eq!(told(before, with_pod.clone()), "ImportScheduled", "{before} {now}");
         }
         assert_eq!(told("ImportScheduled", with_pod.clone()), reached);
-        assert_eq!(told("Pending", observed("Bound", &[(annotation::POD_PHASE, now)])), reached, "without a pod");
+        let without = [(annotation::POD_PHASE, now), (annotation::POD_RESTARTS, "0")];
+        assert_eq!(told("Pending", observed("Bound", &without)), reached, "without a pod");
         let mut adopted = with_pod;
         let claim = Arc::make_mut(adopted.claim.as_mut().unwrap());
         claim.metadata.annotations.as_mut().unwrap().remove(annotation::CREATED_FOR_DATA_VOLUME);
@@ -108,6 +109,18 @@ fn the_end_of_the_import_and_the_claim_that_has_its_volume_are_one_step() {
         observed("Pending", &[(annotation::POD_PHASE, "Succeeded"), (annotation::IMPORT_FATAL_ERROR, "true")]);
     (failed.data_volume, failed.ended) = (seen.data_volume, Some(failed.now));
     assert_eq!(of(&failed, None).phase.as_deref(), Some("Failed"), "there is nothing to hand over");
+}
+
+#[test]
+fn a_populator_waits_for_a_consumer_whatever_the_gate_says_and_all_that_waits_is_looked_at_again() {
+    for (populated, phase) in [("true", "PendingPopulation"), ("false", "Pending")] {
+        let mut seen = observed("Pending", &[(annotation::USE_POPULATOR, populated)]);
+        seen.classes = vec![Arc::new(sample::class("WaitForFirstConsumer"))];
+        seen.features.honour_wait_for_first_consumer = false;
+        assert_eq!(of(&seen, None).phase.as_deref(), Some(phase));
+    }
+    let refused = Hindrance { failure: Failure::new(Code::ClaimNotValid, "too big"), reason: "ErrClaimNotValid" };
+    assert_eq!(again(&seen(MANIFEST), Some(&refused)), Some(AGAIN));
 }
 
 #[test]

@@ -102,10 +102,10 @@ pub(crate) fn is_finished(annotations: &BTreeMap<String, String>) -> bool {
         || annotations.get(annotation::IMPORT_FATAL_ERROR).is_some_and(|fatal| fatal == "true")
 }
 
-/// A new block volume is empty as it comes; where nothing else would bind it, the importer does.
+/// A block volume that was made for its claim is empty as it comes; where nothing else would bind it, the importer does.
 fn needs_no_pod(observed: &Observed, request: &Request) -> bool {
     let empty = request.source == Source::Blank && build::is_block(&observed.claim) && !request.preallocation;
-    empty && (is_bound(observed) || !may_start(observed))
+    empty && if is_bound(observed) { !observed.workload.is_used } else { !may_start(observed) }
 }
 
 pub(crate) fn is_bound(observed: &Observed) -> bool {
@@ -200,7 +200,11 @@ fn empty_as_it_comes() -> Plan {
 /// The pod went before it was done; a successor is made when it is not there any more.
 fn gone(observed: &Observed, why: &str) -> Plan {
     let before = observed.claim.annotations();
-    if before.get(annotation::RUNNING_CONDITION_REASON).is_some_and(|reason| reason == "Evicted") {
+    // One that was killed for its memory is deleted by us; the kubelet may have started it again meanwhile.
+    if before
+        .get(annotation::RUNNING_CONDITION_REASON)
+        .is_some_and(|reason| reason == "Evicted" || reason == "OOMKilled")
+    {
         return Plan::default();
     }
     let mut annotations = status::condition(false, "Evicted", why);

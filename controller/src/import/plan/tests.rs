@@ -191,6 +191,13 @@ fn a_pod_killed_for_its_memory_is_made_again_without_the_page_cache() {
     assert!(plan.delete && annotated(&plan, annotation::REQUIRES_DIRECT_IO) == Some("true"));
     let again = decided(&observed(http("Bound", &[(annotation::REQUIRES_DIRECT_IO, "true")]), Some(&killed)));
     assert!(!again.delete, "once is enough; the kubelet goes on");
+    // The kubelet may start it again before it goes.
+    let shown: Vec<_> = plan.annotations.iter().map(|(key, value)| (key.as_str(), value.as_deref().unwrap())).collect();
+    let running = sample::container("Running", 1, &json!({"running": {}}), &Value::Null);
+    let mut going = observed(http("Bound", &shown), Some(&running));
+    Arc::make_mut(going.pod.as_mut().unwrap()).metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(decided(&going), Plan::default(), "what it was killed for stays told");
     let successor = decided(&observed(http("Bound", &[(annotation::REQUIRES_DIRECT_IO, "true")]), None));
     let environment = successor.create.unwrap().spec.unwrap().containers[0].env.clone().unwrap();
     assert!(environment.iter().any(|one| one.name == "CACHE_MODE" && one.value.as_deref() == Some("TRYNONE")));
@@ -205,6 +212,10 @@ fn an_empty_block_volume_needs_no_pod_but_to_be_bound() {
     };
     let plan = decided(&observed(block("Bound", &[]), None));
     assert_eq!((annotated(&plan, annotation::POD_PHASE), &plan.create), (Some("Succeeded"), &None));
+    let mut used = observed(block("Bound", &[]), None);
+    used.workload.is_used = true;
+    let environment = decided(&used).create.unwrap().spec.unwrap().containers[0].env.clone().unwrap();
+    assert!(environment.iter().any(|one| one.name == "GANTRY_USED_VOLUME"), "it is made empty");
     assert_eq!(decided(&observed(block("Pending", &[]), None)), Plan::default());
     let mut waiting = observed(block("Pending", &[(annotation::BIND_IMMEDIATE, "")]), None);
     waiting.waits_for_consumer = true;

@@ -47,6 +47,7 @@ pub(crate) struct Plan {
 
 /// What a target's owner sees of its prime claim.
 const SHOWN: &[&str] = &[
+    annotation::IMPORT_POD,
     annotation::POD_PHASE,
     annotation::POD_READY,
     annotation::POD_RESTARTS,

@@ -16,13 +16,14 @@ use crate::soak::TIMES;
 pub(crate) const PREFIX: &str = "kubernetes_";
 /// What the tests of the cluster itself are called here; they are beside its code.
 const BED: &str = "bed";
-/// They kill parts, set what holds for the whole installation, or compare all that there is before and after.
+/// They kill parts, set what holds for the whole installation, or compare all that there is before and after. They run in this
+/// order: what was asked of the API server is looked at when most has been asked.
 const ALONE: [&str; 6] = [
-    "kubernetes_deleted",
-    "kubernetes_faults",
     "kubernetes_installation",
-    "kubernetes_requests",
+    "kubernetes_deleted",
     "kubernetes_settings",
+    "kubernetes_requests",
+    "kubernetes_faults",
     BED,
 ];
 /// Tests of a file that run at the same time, in files that share the cluster.
@@ -64,7 +65,8 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32) -> Result<()
         test
     };
     let has_cluster = |file: &&str| files.len() == 1 || is_alone(file);
-    let (alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
+    let (mut alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
+    alone.sort_by_key(|file| ALONE.iter().position(|alone| alone == file));
     let mut failed = run_together(&together, test)?;
     failed.extend(alone.into_iter().filter(|file| show_and_run(&mut test(file)).is_err()));
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));

@@ -144,7 +144,7 @@ fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
                 plan.events.extend(change.as_ref().filter(|_| is_retained(observed)).map(|_| retained(prime)));
                 plan.hand_over = change;
             }
-            Err(why) => plan.events.push(Event::warning("ErrIncompatiblePVC", &why)),
+            Err(why) => incompatible(&mut plan, observed, &why),
         }
     }
     plan
@@ -166,6 +166,18 @@ fn unserved(plan: &mut Plan, observed: &Observed, prime: &PersistentVolumeClaim,
     ];
     plan.annotations.extend(said.map(|(key, value)| (key.to_owned(), Some(value))));
     plan.events.push(Event::warning("ProvisioningFailed", &message));
+}
+
+/// A complete volume that cannot be handed over is told once.
+fn incompatible(plan: &mut Plan, observed: &Observed, why: &str) {
+    let failure = Failure::new(Code::ClaimNotValid, why).remedy("delete the claim and make it again");
+    let trouble = Trouble::of(&failure, true).to_json();
+    if observed.target.annotations().get(annotation::LAST_ERROR) == Some(&trouble) {
+        plan.annotations.remove(annotation::LAST_ERROR);
+    } else {
+        plan.annotations.insert(annotation::LAST_ERROR.into(), Some(trouble));
+        plan.events.push(Event::warning("ErrIncompatiblePVC", why));
+    }
 }
 
 /// Annotations and labels of the target that the prime claim has by now.

@@ -129,6 +129,8 @@ fn a_volume_is_handed_over_to_nobody_else_and_only_once() {
         seen.volume = Some(Arc::new(volume));
     });
     assert_eq!((stolen.hand_over, stolen.events.last().unwrap().reason.as_str()), (None, "ErrIncompatiblePVC"));
+    let told = stolen.annotations[annotation::LAST_ERROR].clone().unwrap();
+    assert!(told.contains("claim-not-valid") && told.contains("belongs to another claim"), "{told}");
     let grown = changed(&|seen| {
         let mut target = (*seen.target).clone();
         let wanted = [("storage".to_owned(), k8s_openapi::apimachinery::pkg::api::resource::Quantity("2Gi".into()))];

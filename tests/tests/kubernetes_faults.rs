@@ -145,19 +145,18 @@ impl<'a> Watched<'a> {
         println!("{name}: {phases:?}, fetched {} KiB of {}", served >> 10, SIZE >> 10);
         let most = SIZE + BESIDES + fault.costs();
         ensure!(served <= most, "{name}: fetched {served} bytes, at most {most}: {hit}, {moment}");
-        self.is_told(fault, name)?;
+        let has_successor = phases.iter().filter(|phase| *phase == "ImportScheduled").count() > 1;
+        if has_successor && matches!(fault, ImporterEvicted | NodeDrained) {
+            self.is_told(name)?;
+        }
         let followed = follower.wait_with_output()?;
         let said = [followed.stdout, followed.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
         ensure!(followed.status.success() && said[0].contains("Succeeded"), "who follows {name} sees {said:?}");
         Ok(())
     }
 
-    /// Whether it was told why an importer went, unless that had done its work by then.
-    fn is_told(&self, fault: Fault, name: &str) -> Result<()> {
-        let done = self.watcher.until(name, "finished", |state| state["status"]["phase"] == "Succeeded")?;
-        if !matches!(fault, ImporterEvicted | NodeDrained) || done["status"]["restartCount"] == 0 {
-            return Ok(());
-        }
+    /// Whether it was told why an importer went.
+    fn is_told(&self, name: &str) -> Result<()> {
         let error = |state: &Value| state["status"]["gantry"]["lastError"].clone();
         let told = error(&self.watcher.until(name, "evicted", |state| error(state)["code"] == "pod-evicted")?);
         let is_said = |key: &str| told[key].as_str().is_some_and(|text| !text.is_empty());

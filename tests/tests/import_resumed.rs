@@ -58,7 +58,8 @@ fn a_kill_costs_at_most_128_mib_of_fetching_again() -> Result<()> {
                 let import = checksum.iter().fold(import, Import::with);
                 let moment = 160 * MIB + moments.below(128 * MIB);
                 let slow = import.clone().with("--rate-limit=400M");
-                assert!(slow.killed_when(|| watermark(&records) >= moment && watermark(&records) <= size)?);
+                // What was on a device before is no watermark, and may be overwritten between two looks.
+                assert!(slow.killed_when(|| (moment..=size).contains(&watermark(&records)))?);
                 let report = import.succeed()?;
                 assert!(number(&report, "resumed") >= moment - 1 && number(&report, "attempt") == 2, "{report}");
                 assert!(nginx.bytes_served()? <= size + AGAIN, "{} {report}", nginx.bytes_served()?);

@@ -131,6 +131,8 @@ const CONTROLLER_RIGHTS: &[Right] = &[
     cluster("storage.k8s.io", &["storageclasses", "csidrivers"], CACHE),
     cluster("snapshot.storage.k8s.io", &["volumesnapshotclasses"], CACHE),
     cluster("config.openshift.io", &["proxies"], CACHE),
+    // Certificate authorities of OpenShift's proxy, from a namespace that other clusters do not have.
+    cluster("", &["configmaps"], CACHE).named(&["user-ca-bundle"]),
     // Who may read the metrics.
     cluster("authentication.k8s.io", &["tokenreviews"], &["create"]),
     cluster("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
@@ -148,8 +150,9 @@ const CONTROLLER_RIGHTS: &[Right] = &[
     namespace("", &["secrets", "configmaps"], &["create"]),
     namespace("", &["secrets"], KEEP).named(&["cdi-apiserver-signer", "cdi-apiserver-server-cert"]),
     namespace("", &["configmaps"], KEEP).named(&["cdi-apiserver-signer-bundle"]),
-    // The proxy's certificate authorities are in a ConfigMap of any name.
+    // The proxy's certificate authorities are in a ConfigMap of any name; OpenShift's are copied.
     namespace("", &["configmaps"], &["get"]),
+    namespace("", &["configmaps"], &["patch"]).named(&["trusted-ca-proxy-bundle-cm"]),
     namespace("networking.k8s.io", &["ingresses"], CACHE),
     namespace("route.openshift.io", &["routes"], CACHE),
     namespace("coordination.k8s.io", &["leases"], &["create"]),

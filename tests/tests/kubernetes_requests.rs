@@ -133,10 +133,7 @@ fn no_call_is_refused_and_workers_have_no_token() -> Result<()> {
 /// Rules of the controller's roles that a cluster of this kind has no use for.
 const UNUSED: &[(&str, &str)] = &[
     // Other clusters have them.
-    ("config.openshift.io", "proxies"),
     ("route.openshift.io", "routes"),
-    // Proxies with authorities of their own.
-    ("", "configmaps"),
     // An applied definition that is not there is created; the log calls both a patch.
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("admissionregistration.k8s.io", "validatingadmissionpolicies"),

@@ -1,8 +1,10 @@
 //! What the installation's settings change, in the administrator's hands: `cargo xtask kubernetes test`.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fixtures::command::{output, run};
@@ -358,4 +360,96 @@ fn authorities_of_the_proxy_are_trusted_and_copied_from_the_products_namespace()
     let done = namespace.succeeded("proxied");
     bed.cluster.ask(&["delete", "configmap", "of-the-proxy", "--namespace", "cdi"])?;
     done.map(drop)
+}
+
+/// What a cluster of OpenShift has: a proxy, and certificate authorities that it is trusted with.
+const OPENSHIFT: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: proxies.config.openshift.io
+  annotations: {api-approved.kubernetes.io: 'unapproved, of a test'}
+spec:
+  group: config.openshift.io
+  names: {kind: Proxy, plural: proxies}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: openshift-config}
+";
+
+/// A cluster that is made one of OpenShift, until this is dropped.
+struct OpenShift<'a>(&'a Cluster);
+
+impl<'a> OpenShift<'a> {
+    fn create(cluster: &'a Cluster) -> Result<Self> {
+        cluster.apply(OPENSHIFT)?;
+        let made = Self(cluster);
+        cluster.ask(&["wait", "--for=condition=Established", "crd/proxies.config.openshift.io", "--timeout=60s"])?;
+        Ok(made)
+    }
+
+    /// What kinds there are a controller asks when it begins.
+    fn restart(cluster: &Cluster) -> Result<()> {
+        let deployment = ["deployment/cdi-deployment", "--namespace", "cdi"];
+        cluster.ask(&[&["rollout", "restart"], &deployment[..]].concat())?;
+        cluster.ask(&[&["rollout", "status"], &deployment[..], &["--timeout", "120s"]].concat()).map(drop)
+    }
+
+    /// Has the authorities in `file` be the cluster's.
+    fn trust(&self, file: &Path) -> Result<()> {
+        let file = format!("--from-file=ca-bundle.crt={}", file.display());
+        let map = ["create", "configmap", "user-ca-bundle", "--namespace", "openshift-config", "--output", "yaml"];
+        self.0.apply(&self.0.ask(&[&map[..], &[&file, "--dry-run=client"]].concat())?)
+    }
+}
+
+impl Drop for OpenShift<'_> {
+    fn drop(&mut self) {
+        // The test's own outcome is what counts.
+        let _ = self.0.ask(&["delete", "crd/proxies.config.openshift.io", "namespace/openshift-config"]);
+        let _ = self.0.ask(&["delete", "configmap", "trusted-ca-proxy-bundle-cm", "--namespace", "cdi"]);
+        let _ = Self::restart(self.0);
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn the_proxy_of_openshift_and_its_authorities_are_the_importers() -> Result<()> {
+    let bed = Bed::new(SIZE, "")?;
+    let authority = Authority::create(bed.folder.path())?;
+    let (certificate, key) = authority.issue(&ADDRESS.to_string())?;
+    let server = bed.settings().tls(&certificate, &key).start()?;
+    let namespace = Namespace::restricted(&bed.cluster, "openshift")?;
+    let openshift = OpenShift::create(&bed.cluster)?;
+    let proxy = json!({
+        "apiVersion": "config.openshift.io/v1", "kind": "Proxy", "metadata": {"name": "cluster"}, "spec": {},
+        "status": {"httpProxy": "http://proxy.example:3128", "noProxy": ADDRESS.to_string()},
+    });
+    bed.cluster.apply(&proxy.to_string())?;
+    openshift.trust(&certificate)?;
+    OpenShift::restart(&bed.cluster)?;
+    let expected = json!({
+        "HTTPProxy": "http://proxy.example:3128",
+        "noProxy": ADDRESS.to_string(),
+        "trustedCAProxy": "trusted-ca-proxy-bundle-cm",
+    });
+    config_until(&bed.cluster, "as the cluster", |found| found["status"]["importProxy"] == expected)?;
+    // They change, and with them the copy.
+    openshift.trust(&authority.certificate())?;
+    let wanted = fs::read_to_string(authority.certificate())?;
+    let copy = ["get", "configmap", "trusted-ca-proxy-bundle-cm", "--namespace", "cdi", "--output"];
+    let copy = [&copy[..], &["jsonpath={.data.ca\\.crt}"]].concat();
+    let end = Instant::now() + Duration::from_secs(60);
+    while bed.cluster.ask(&copy)?.trim() != wanted.trim() {
+        ensure!(Instant::now() < end, "the copy of the authorities is still the old one");
+        sleep(Duration::from_millis(200));
+    }
+    DataVolume::http("trusted", &server.url("disk.raw")).fill(&namespace).map(drop)
 }

@@ -3,6 +3,7 @@
 
 use api::cdi::CdiConfig;
 use futures::future::{BoxFuture, FutureExt, join_all};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
 use kube::core::GroupVersionKind;
@@ -12,6 +13,7 @@ use kube::{Client, Error, Resource, discovery};
 use reconcile::{Queue, Watch};
 use serde::de::DeserializeOwned;
 
+use super::authorities;
 use super::openshift::{Proxy, Route};
 
 /// What is known of ways to the upload proxy and of the cluster's own proxy.
@@ -22,6 +24,8 @@ pub(crate) struct Feeds {
     pub(crate) routes: Option<Store<Route>>,
     /// Proxies of the cluster, on OpenShift.
     pub(crate) proxies: Option<Store<Proxy>>,
+    /// Certificate authorities of the cluster's proxy, on OpenShift.
+    pub(crate) authorities: Option<Store<ConfigMap>>,
 }
 
 impl Feeds {
@@ -37,15 +41,22 @@ impl Feeds {
         let ingresses = watch::<Ingress>(queue);
         let routes = is_there::<Route>(client).await?.then(|| watch::<Route>(queue));
         let proxies = is_there::<Proxy>(client).await?.then(|| watch::<Proxy>(queue));
+        let authorities = proxies.is_some().then(|| watch::<ConfigMap>(queue));
         let feeds = Self {
             ingresses: ingresses.store(),
             routes: routes.as_ref().map(Watch::store),
             proxies: proxies.as_ref().map(Watch::store),
+            authorities: authorities.as_ref().map(Watch::store),
         };
+        let bundle = format!("metadata.name={}", authorities::BUNDLE);
         let running = [
             Some(ingresses.run(Api::namespaced(client.clone(), namespace)).boxed()),
             routes.map(|watch| watch.run(Api::namespaced(client.clone(), namespace)).boxed()),
             proxies.map(|watch| watch.run(Api::all(client.clone())).boxed()),
+            authorities.map(|watch| {
+                let place = Api::namespaced(client.clone(), authorities::NAMESPACE);
+                async move { watch.run_selected(place, &bundle).await }.boxed()
+            }),
         ];
         Ok((feeds, join_all(running.into_iter().flatten()).map(drop).boxed()))
     }
@@ -55,6 +66,7 @@ impl Feeds {
         filled(Some(&self.ingresses)).await;
         filled(self.routes.as_ref()).await;
         filled(self.proxies.as_ref()).await;
+        filled(self.authorities.as_ref()).await;
     }
 }
 

@@ -5,10 +5,12 @@
 //! CDI.spec.config, with the annotation configAuthority --> CDIConfig.spec --+
 //! StorageClasses -----------------------------------------------------------+--> CDIConfig.status --> worker pods, clients
 //! Ingresses and Routes to the upload proxy, OpenShift's Proxy --------------+
+//!                         OpenShift's authorities of its proxy --> ConfigMap of ours
 //! ```
 //!
 //! CDIConfig has no status subresource: specification and status are written together, bound to the version that was read.
 
+mod authorities;
 mod build;
 mod difference;
 mod features;
@@ -52,7 +54,11 @@ pub(crate) async fn reconcile(
     feeds: Arc<Feeds>,
 ) -> Result<Action, Error> {
     let observed = observe::observe(config, &context, &feeds);
-    let Some(change) = plan::plan(&observed).change else { return Ok(Action::await_change()) };
+    let plan = plan::plan(&observed);
+    if let Some(certificates) = &plan.authorities {
+        authorities::keep(certificates, &context).await?;
+    }
+    let Some(change) = plan.change else { return Ok(Action::await_change()) };
     match context.writer.change_as_read(observed.config.as_ref(), change).await {
         // The cache is behind; what it has not seen yet brings us here again.
         Err(error) if matches!(error.kind(), Kind::Conflict | Kind::Gone) => Ok(Action::requeue(UNTIL_SEEN)),

@@ -8,7 +8,7 @@ use api::cdi::{Cdi, CdiConfig, CdiConfigSpec, ImportProxy};
 use kube::{Resource, ResourceExt};
 
 use super::openshift::Proxy;
-use super::{Feeds, upload_proxy};
+use super::{Feeds, authorities, upload_proxy};
 use crate::Context;
 
 /// Name of OpenShift's only Proxy.
@@ -26,6 +26,8 @@ pub(crate) struct Observed {
     pub(crate) upload_hosts: Vec<String>,
     /// Proxy of the whole cluster.
     pub(crate) cluster_proxy: Option<ImportProxy>,
+    /// Its certificate authorities, as PEM.
+    pub(crate) authorities: Option<String>,
     /// Labels that every object of the product has.
     pub(crate) labels: BTreeMap<String, String>,
 }
@@ -33,11 +35,14 @@ pub(crate) struct Observed {
 pub(super) fn observe(config: Arc<CdiConfig>, context: &Context, feeds: &Feeds) -> Observed {
     let mut classes: Vec<_> = context.caches.classes.state().iter().map(|class| class.name_any()).collect();
     classes.sort();
+    let bundle = feeds.authorities.as_ref().and_then(|bundles| bundles.state().pop());
+    let authorities = bundle.and_then(|bundle| authorities::of(&bundle));
     Observed {
         authority: authority(&context.caches.cdis.state()),
         classes,
         upload_hosts: upload_hosts(feeds),
-        cluster_proxy: cluster_proxy(feeds),
+        cluster_proxy: cluster_proxy(feeds, authorities.is_some()),
+        authorities,
         labels: context.settings.labels(),
         config,
     }
@@ -65,7 +70,7 @@ fn sorted<K: Resource>(mut objects: Vec<Arc<K>>) -> Vec<Arc<K>> {
     objects
 }
 
-fn cluster_proxy(feeds: &Feeds) -> Option<ImportProxy> {
+fn cluster_proxy(feeds: &Feeds, has_authorities: bool) -> Option<ImportProxy> {
     let proxy = feeds.proxies.as_ref()?.find(|proxy: &Proxy| proxy.name_any() == CLUSTER)?;
     let status = proxy.status.clone()?;
     let set = |address: Option<String>| address.filter(|address| !address.is_empty());
@@ -73,7 +78,7 @@ fn cluster_proxy(feeds: &Feeds) -> Option<ImportProxy> {
         http_proxy: set(status.http_proxy),
         https_proxy: set(status.https_proxy),
         no_proxy: set(status.no_proxy),
-        trusted_ca_proxy: None,
+        trusted_ca_proxy: has_authorities.then(|| authorities::COPY.to_owned()),
     };
     (proxy.http_proxy.is_some() || proxy.https_proxy.is_some()).then_some(proxy)
 }

@@ -6,14 +6,16 @@ use serde_json::{Map, Value, json};
 use super::observe::Observed;
 use super::{build, difference, status};
 
-/// The write, if one is needed.
+/// What is to be written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     /// Merge patch of the CDIConfig.
     pub(crate) change: Option<Value>,
+    /// Certificates that importers are to find, before the status says where.
+    pub(crate) authorities: Option<String>,
 }
 
-/// The write for what was observed.
+/// What is to be written for what was observed.
 pub(crate) fn plan(observed: &Observed) -> Plan {
     let config = observed.config.as_ref();
     if config.metadata.deletion_timestamp.is_some() {
@@ -32,7 +34,11 @@ pub(crate) fn plan(observed: &Observed) -> Plan {
     ];
     let change: Map<String, Value> =
         parts.into_iter().filter_map(|(part, change)| Some((part.to_owned(), change?))).collect();
-    Plan { change: (!change.is_empty()).then_some(Value::Object(change)) }
+    let is_clusters = spec.import_proxy.is_none() && observed.cluster_proxy.is_some();
+    Plan {
+        change: (!change.is_empty()).then_some(Value::Object(change)),
+        authorities: observed.authorities.clone().filter(|_| is_clusters),
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +46,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use api::cdi::{CdiConfig, CdiConfigSpec};
+    use api::cdi::{CdiConfig, CdiConfigSpec, ImportProxy};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
@@ -54,6 +60,7 @@ mod tests {
             classes: vec!["fast".into()],
             upload_hosts: Vec::new(),
             cluster_proxy: None,
+            authorities: None,
             labels,
         };
         let mut config = build::config(&observed.labels);
@@ -106,6 +113,18 @@ mod tests {
         let unlabelled = changed(|config| config.labels_mut().clear());
         let expected = json!({"metadata": {"labels": {"app": "containerized-data-importer", "cdi.kubevirt.io": ""}}});
         assert_eq!(plan(&unlabelled).change, Some(expected));
+    }
+
+    #[test]
+    fn authorities_of_the_clusters_proxy_are_kept_while_that_is_used() {
+        let of_cluster = ImportProxy { http_proxy: Some("http://cluster".into()), ..ImportProxy::default() };
+        for (set, cluster_proxy, kept) in
+            [(false, Some(of_cluster.clone()), true), (true, Some(of_cluster.clone()), false), (false, None, false)]
+        {
+            let seen = changed(|config| config.spec.import_proxy = set.then(|| of_cluster.clone()));
+            let plan = plan(&Observed { cluster_proxy, authorities: Some("a certificate".into()), ..seen });
+            assert_eq!(plan.authorities.is_some(), kept, "{set}");
+        }
     }
 
     #[test]

@@ -79,6 +79,7 @@ mod tests {
             classes: classes.iter().map(|class| (*class).to_owned()).collect(),
             upload_hosts: Vec::new(),
             cluster_proxy: None,
+            authorities: None,
             labels: BTreeMap::new(),
         }
     }

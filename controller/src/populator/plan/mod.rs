@@ -26,6 +26,7 @@ use crate::event::Event;
 use crate::import::{self, Annotations};
 use crate::live;
 use crate::settings::Settings;
+use crate::storageprofile::NO_PROVISIONER;
 use crate::trouble::Trouble;
 
 /// What is to be written, in the order of the fields.
@@ -44,6 +45,9 @@ pub(crate) struct Plan {
     /// Events on the target.
     pub(crate) events: Vec<Event>,
 }
+
+/// How the names of provisioners begin that are code of Kubernetes itself.
+const IN_TREE: &str = "kubernetes.io/";
 
 /// What a target's owner sees of its prime claim.
 const SHOWN: &[&str] = &[
@@ -68,12 +72,15 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
         return Plan::default();
     }
     if is_from_elsewhere(target) {
-        return elsewhere(target);
+        // A source says which Secrets are read: nobody may use those of another namespace.
+        let what = "an import is filled from a VolumeImportSource of the claim's own namespace";
+        return refused(target, &Failure::new(Code::ClaimNotValid, what).at("spec.dataSourceRef.namespace"));
     }
     match &observed.prime {
         Some(prime) if is_bound(target) => clean_up(observed, prime),
         Some(prime) => follow(observed, prime),
         None if is_bound(target) || !may_begin(observed) => Plan::default(),
+        None if is_in_tree(observed) => undriven(target, observed),
         None => begin(observed, settings),
     }
 }
@@ -97,11 +104,29 @@ fn is_from_elsewhere(claim: &PersistentVolumeClaim) -> bool {
     source.is_some_and(|source| source.namespace.is_some() && source.namespace != claim.metadata.namespace)
 }
 
-/// A source says which Secrets are read: nobody may use those of another namespace.
-fn elsewhere(target: &PersistentVolumeClaim) -> Plan {
-    let what = "an import is filled from a VolumeImportSource of the claim's own namespace";
-    let failure = Failure::new(Code::ClaimNotValid, what).at("spec.dataSourceRef.namespace");
-    let trouble = Trouble::of(&failure, false).to_json();
+/// Whether Kubernetes' own code provisions the claim: it knows nothing of populators and takes any volume that fits. A driver that
+/// it has given way to does.
+fn is_in_tree(observed: &Observed) -> bool {
+    observed.class.as_ref().is_some_and(|class| class.provisioner.starts_with(IN_TREE))
+        && !observed.target.annotations().contains_key(annotation::MIGRATED_TO)
+}
+
+/// Kubernetes says in the same breath who provisions a claim and whether that is a driver by now; where nobody does, it says nothing.
+fn undriven(target: &PersistentVolumeClaim, observed: &Observed) -> Plan {
+    let provisioner = observed.class.as_ref().map(|class| class.provisioner.as_str()).unwrap_or_default();
+    if provisioner != NO_PROVISIONER && !target.annotations().contains_key(annotation::STORAGE_PROVISIONER) {
+        return Plan::default();
+    }
+    let failure = Failure::new(Code::ClaimNotValid, format!("{provisioner} fills no claim from a source"));
+    refused(
+        target,
+        &failure.at("spec.storageClassName").remedy("name a class of a CSI driver, or let a DataVolume choose how"),
+    )
+}
+
+/// What can never be filled is told once.
+fn refused(target: &PersistentVolumeClaim, failure: &Failure) -> Plan {
+    let trouble = Trouble::of(failure, false).to_json();
     if target.annotations().get(annotation::LAST_ERROR) == Some(&trouble) {
         return Plan::default();
     }

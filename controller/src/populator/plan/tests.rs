@@ -232,3 +232,25 @@ fn a_source_of_another_namespace_is_refused_and_told_once() {
     seen.target = Arc::new(target);
     assert!(decided(&seen).create.is_some(), "its own namespace may be named");
 }
+
+#[test]
+fn what_kubernetes_provisions_by_itself_is_not_populated() {
+    let by = (annotation::STORAGE_PROVISIONER, "kubernetes.io/aws-ebs");
+    let migrated = (annotation::MIGRATED_TO, "ebs.csi.aws.com");
+    for (provisioner, annotations, begins, told) in [
+        ("ebs.csi.aws.com", &[][..], true, false),
+        ("kubernetes.io/aws-ebs", &[by, migrated], true, false),
+        ("kubernetes.io/aws-ebs", &[by], false, true),
+        // Nobody has said yet who provisions it.
+        ("kubernetes.io/aws-ebs", &[], false, false),
+        ("kubernetes.io/no-provisioner", &[], false, true),
+    ] {
+        let mut seen = observed("Pending", "Immediate", annotations);
+        let mut class = sample::class("Immediate");
+        class.provisioner = provisioner.into();
+        seen.class = Some(Arc::new(class));
+        let plan = decided(&seen);
+        assert_eq!(plan.create.is_some(), begins, "{provisioner} {annotations:?}");
+        assert_eq!(plan.annotations.contains_key(annotation::LAST_ERROR), told, "{provisioner} {annotations:?}");
+    }
+}

@@ -95,7 +95,7 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// When it does not come true in time; what the object came to is part of the error.
     pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        let found = watched(self.cluster, &["--namespace", &self.name], object, holds)?;
+        let found = named(self.cluster, &["--namespace", &self.name], object, holds)?;
         found.with_context(|| format!("{object} is not {what}\n{}", self.state_of(object)))
     }
 
@@ -105,6 +105,16 @@ impl<'a> Namespace<'a> {
     /// As [`until`](Self::until).
     pub fn until_phase(&self, object: &str, phase: &str) -> Result<Value> {
         self.until(object, phase, |found| found["status"]["phase"] == phase)
+    }
+
+    /// Waits until an event of this reason is told of an object of this kind, such as `PersistentVolumeClaim`, and returns it.
+    ///
+    /// # Errors
+    /// When it does not come in time; what there is in the namespace is part of the error.
+    pub fn until_event(&self, kind: &str, name: &str, reason: &str) -> Result<Value> {
+        let selector = format!("involvedObject.kind={kind},involvedObject.name={name},reason={reason}");
+        let found = watched(self.cluster, &["--namespace", &self.name], ("events", &selector), |_| true)?;
+        found.with_context(|| format!("{reason} is not told of {kind} {name}\n{}", self.state_of("events")))
     }
 
     /// Waits until an object is gone.
@@ -117,16 +127,20 @@ impl<'a> Namespace<'a> {
         waited.map(drop).with_context(|| format!("{object} is not gone\n{}", self.state_of(object)))
     }
 
-    /// Reasons of the events of an object, the oldest first.
+    /// Kinds and reasons of the events of all objects called `name`, in the order in which they were told.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub fn events(&self, name: &str) -> Result<Vec<String>> {
+    pub fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
         let of_object = format!("involvedObject.name={name}");
-        let output = "jsonpath={range .items[*]}{.reason}{'\\n'}{end}";
-        let sorted = "--sort-by=.metadata.creationTimestamp";
-        let text = self.ask(&["get", "events", "--field-selector", &of_object, sorted, "--output", output])?;
-        Ok(text.lines().map(str::to_owned).collect())
+        let text = self.ask(&["get", "events", "--field-selector", &of_object, "--output", "json"])?;
+        let list: Value = serde_json::from_str(&text)?;
+        // Those of Kubernetes' own controllers have the other time, in whole seconds.
+        let time = |event: &Value| event["eventTime"].as_str().or(event["firstTimestamp"].as_str()).map(str::to_owned);
+        let mut events = list["items"].as_array().cloned().unwrap_or_default();
+        events.sort_by_key(time);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(events.iter().map(|event| (text(&event["involvedObject"]["kind"]), text(&event["reason"]))).collect())
     }
 
     fn state_of(&self, object: &str) -> String {
@@ -154,15 +168,24 @@ impl Drop for Namespace<'_> {
 /// # Errors
 /// When it does not come true in time; what the object came to is part of the error.
 pub fn until(cluster: &Cluster, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-    let found = watched(cluster, &[], object, holds)?;
+    let found = named(cluster, &[], object, holds)?;
     let state = || cluster.ask(&["get", object, "--output", "yaml"]).unwrap_or_else(|error| format!("{error:#}"));
     found.with_context(|| format!("{object} is not {what}\n{}", state()))
 }
 
 /// The first state of an object from now on of which `holds` is true, if it comes in time.
-fn watched(cluster: &Cluster, place: &[&str], object: &str, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+fn named(cluster: &Cluster, place: &[&str], object: &str, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
     let (kind, name) = object.split_once('/').context("an object is KIND/NAME")?;
-    let selector = format!("metadata.name={name}");
+    watched(cluster, place, (kind, &format!("metadata.name={name}")), holds)
+}
+
+/// The same of any object of a kind whose fields are as selected.
+fn watched(
+    cluster: &Cluster,
+    place: &[&str],
+    (kind, selector): (&str, &str),
+    holds: impl Fn(&Value) -> bool,
+) -> Result<Option<Value>> {
     let end = Instant::now() + PATIENCE;
     loop {
         let left = end.saturating_duration_since(Instant::now()).as_secs();
@@ -170,7 +193,7 @@ fn watched(cluster: &Cluster, place: &[&str], object: &str, holds: impl Fn(&Valu
             return Ok(None);
         }
         let timeout = format!("--request-timeout={left}s");
-        let arguments = [place, &[kind, "--field-selector", &selector, &timeout]].concat();
+        let arguments = [place, &[kind, "--field-selector", selector, &timeout]].concat();
         let (_watching, events) = Watching::start(cluster, &arguments)?;
         let mut states = events.filter(|event| event["type"] != "DELETED").map(|mut event| event["object"].take());
         if let Some(found) = states.find(|state| holds(state)) {

@@ -106,7 +106,8 @@ impl Watcher {
     /// Phases of a DataVolume that has finished, each once in a row.
     ///
     /// # Errors
-    /// When it was not finished when it was called so, or its phases went back in a way they may not.
+    /// When it was not finished when it was called so, its phases went back in a way they may not, or its conditions were not
+    /// those of its phase.
     pub fn history(&self, name: &str) -> Result<Vec<String>> {
         let finished =
             self.wait(&format!("{name} was not looked at"), name, |seen| seen.finished.get(name).cloned())?;
@@ -115,7 +116,25 @@ impl Watcher {
         for pair in phases.windows(2) {
             ensure!(may_follow(&pair[0], &pair[1]), "{name} went from {} to {}: {phases:?}", pair[0], pair[1]);
         }
+        for state in self.shared.seen().states.get(name).into_iter().flatten() {
+            ensure!(agrees(&state["status"]), "the conditions are not those of the phase: {state:#}");
+        }
         Ok(phases)
+    }
+
+    /// States that a condition was in, each once in a row, such as `False TransferRunning`.
+    #[must_use]
+    pub fn conditions(&self, name: &str, type_: &str) -> Vec<String> {
+        let seen = self.shared.seen();
+        let states = seen.states.get(name).into_iter().flatten().filter(|state| state["status"].is_object());
+        let mut words: Vec<String> = states
+            .map(|state| {
+                let [status, reason] = condition(&state["status"], type_);
+                format!("{status} {reason}").trim().to_owned()
+            })
+            .collect();
+        words.dedup();
+        words
     }
 
     /// Phases and progress so far, each pair once in a row.
@@ -219,6 +238,33 @@ impl Shared {
     }
 }
 
+/// Status and reason of a condition.
+fn condition<'a>(status: &'a Value, type_: &str) -> [&'a str; 2] {
+    let found = status["conditions"].as_array().and_then(|all| all.iter().find(|one| one["type"] == type_));
+    ["status", "reason"].map(|key| found.and_then(|found| found[key].as_str()).unwrap_or_default())
+}
+
+/// Whether the conditions of a status are those of its phase (cdi.md §2.4).
+fn agrees(status: &Value) -> bool {
+    let Some(phase) = status["phase"].as_str().filter(|phase| !phase.is_empty()) else { return true };
+    let finished = phase == FINISHED;
+    let [bound, _] = condition(status, "Bound");
+    let [running, why] = condition(status, "Running");
+    let [ready, why_not] = condition(status, "Ready");
+    let has_volume = match phase {
+        "Pending" | "WaitForFirstConsumer" | "PendingPopulation" => bound == "False",
+        "PVCBound" | FINISHED => bound == "True",
+        _ => !bound.is_empty(),
+    };
+    let has_run = match running {
+        "True" => matches!(phase, "ImportScheduled" | "ImportInProgress") && why == "Pod is running",
+        "False" => !finished || why == "Completed",
+        _ => false,
+    };
+    let is_ready = if finished { "True" } else { "False" };
+    has_volume && has_run && ready == is_ready && (why_not == "TransferRunning") == (running == "True")
+}
+
 /// Whether a state is at least as far as `phase`.
 fn has_come_to(state: &Value, phase: &str) -> bool {
     rank(state["status"]["phase"].as_str().unwrap_or_default()) >= rank(phase)
@@ -237,7 +283,34 @@ fn may_follow(before: &str, after: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn conditions_are_those_of_their_phase() {
+        let condition = |type_, (status, reason)| json!({"type": type_, "status": status, "reason": reason});
+        let no = ("False", "");
+        for (phase, bound, running, ready, agree) in [
+            ("Pending", ("False", "Pending"), no, no, true),
+            ("Pending", ("True", "Bound"), no, no, false),
+            ("PVCBound", ("False", "Pending"), no, no, false),
+            ("ImportScheduled", ("True", "Bound"), ("True", "Pod is running"), ("False", "TransferRunning"), true),
+            ("ImportInProgress", ("False", "Pending"), ("True", "Pod is running"), ("False", "TransferRunning"), true),
+            ("ImportInProgress", ("False", "Pending"), ("True", "Pod is running"), no, false),
+            ("ImportInProgress", ("False", "Pending"), ("False", "Error"), ("False", "TransferRunning"), false),
+            ("PVCBound", ("True", "Bound"), ("True", "Pod is running"), ("False", "TransferRunning"), false),
+            ("Succeeded", ("True", "Bound"), ("False", "Completed"), ("True", ""), true),
+            ("Succeeded", ("True", "Bound"), ("False", "Completed"), no, false),
+            ("Succeeded", ("False", "Pending"), ("False", "Completed"), ("True", ""), false),
+            ("ImportInProgress", ("True", "Bound"), ("False", "Completed"), ("True", ""), false),
+        ] {
+            let conditions = [condition("Bound", bound), condition("Running", running), condition("Ready", ready)];
+            let status = json!({"phase": phase, "conditions": conditions});
+            assert_eq!(agrees(&status), agree, "{status}");
+        }
+        assert!(agrees(&json!({})));
+    }
 
     #[test]
     fn phases_go_on_and_back_only_to_the_next_pod() {

@@ -51,14 +51,18 @@ impl Case {
         if self.storage { data_volume.storage() } else { data_volume }
     }
 
+    /// An empty block volume is an empty disk.
+    fn has_pod(self) -> bool {
+        !(self.blank && self.block)
+    }
+
     /// Phases that it must pass, in this order; others may be between them.
     fn phases(self) -> Vec<&'static str> {
-        let no_pod = self.blank && self.block;
         let mut phases = Vec::new();
         if self.waits {
             phases.push(if self.populator { "PendingPopulation" } else { "WaitForFirstConsumer" });
         }
-        if !no_pod {
+        if self.has_pod() {
             phases.push("ImportScheduled");
         }
         // An empty disk is made in less time than a kubelet takes to look again: it may never say that the pod runs.
@@ -69,10 +73,38 @@ impl Case {
         phases
     }
 
+    /// States that each condition must pass, in this order; others may be between them.
+    fn conditions(self) -> [(&'static str, Vec<&'static str>); 3] {
+        let runs = |state: &'static str| (!self.blank).then_some(state);
+        let passes =
+            |before, runs: Option<&'static str>, after| [Some(before), runs, Some(after)].into_iter().flatten();
+        [
+            ("Bound", vec!["False Pending", "True Bound"]),
+            ("Running", passes("False", runs("True Pod is running"), "False Completed").collect()),
+            ("Ready", passes("False", runs("False TransferRunning"), "True").collect()),
+        ]
+    }
+
     /// Events of the DataVolume, in this order; others may be between them.
     fn events(self) -> Vec<&'static str> {
         let reasons = self.phases().into_iter();
         reasons.map(|phase| if phase == "Succeeded" { "ImportSucceeded" } else { phase }).collect()
+    }
+
+    /// When its claim has its volume: before there is an importer to work on it, or when it is handed over; where there is no
+    /// importer, Kubernetes may be slower or quicker than the word that nothing is left to do.
+    fn events_of_binding(self) -> &'static [&'static str] {
+        match (self.has_pod(), self.populator) {
+            (true, true) => &["ImportSucceeded", "Bound"],
+            (true, false) => &["Bound", "ImportSucceeded"],
+            (false, _) => &["Bound"],
+        }
+    }
+
+    /// Events of its claim, likewise.
+    fn events_of_claim(self) -> &'static [&'static str] {
+        let handed_over = self.has_pod() && self.populator;
+        if handed_over { &["CreatedPVCPrimeSuccessfully", "importSucceeded"] } else { &[] }
     }
 }
 
@@ -129,18 +161,30 @@ fn check(namespace: &Namespace, watcher: &Watcher, case: Case, done: &Value, ori
         let fingerprint = done["status"]["gantry"]["fingerprint"].as_str().unwrap_or_default();
         ensure!(fingerprint == original.fingerprint, "{fingerprint}, not {}", original.fingerprint);
     }
-    let condition = |type_: &str| {
-        let all = done["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        all.into_iter().find(|one| one["type"] == type_).unwrap_or_default()
+    let in_its_order = |what: &str, found: &[String], wanted: &[&str]| {
+        ensure!(in_order(found, wanted), "{what} of {name}: {found:?}, not {wanted:?}");
+        anyhow::Ok(())
     };
-    ensure!(condition("Ready")["status"] == "True" && condition("Bound")["status"] == "True", "{done}");
-    ensure!(condition("Running")["status"] == "False" && condition("Running")["reason"] == "Completed", "{done}");
-    let seen = watcher.progress(&name);
-    let phases: Vec<String> = seen.iter().map(|(phase, _)| phase.clone()).collect();
-    ensure!(in_order(&phases, &case.phases()), "phases of {name}: {seen:?}");
+    in_its_order("phases", &watcher.history(&name)?, &case.phases())?;
+    for (type_, states) in case.conditions() {
+        in_its_order(type_, &watcher.conditions(&name, type_), &states)?;
+    }
+    // They are told after the status that was waited for.
+    for reason in ["Bound", "ImportSucceeded"] {
+        namespace.until_event("DataVolume", &name, reason)?;
+    }
     let events = namespace.events(&name)?;
-    let all_there = case.events().iter().all(|wanted| events.iter().any(|event| event == wanted));
-    ensure!(all_there, "events of {name}: {events:?}");
+    for (of_kind, wanted) in [
+        ("DataVolume", &*case.events()),
+        ("DataVolume", case.events_of_binding()),
+        ("PersistentVolumeClaim", case.events_of_claim()),
+    ] {
+        let of_kind = events.iter().filter(|(kind, _)| kind == of_kind);
+        let reasons: Vec<String> = of_kind.map(|(_, reason)| reason.clone()).collect();
+        in_its_order("events", &reasons, wanted)?;
+        let twice = wanted.iter().find(|wanted| reasons.iter().filter(|reason| reason == *wanted).count() > 1);
+        ensure!(twice.is_none(), "{name} told more than once: {reasons:?}");
+    }
     // Nothing is left but the claim and its volume.
     for kind in ["volumeimportsources", "pods", "pvc"] {
         let left = namespace.ask(&["get", kind, "--output", "jsonpath={.items[*].metadata.name}"])?;

@@ -12,6 +12,7 @@ use fixtures::images::qcow2::Qcow2;
 use fixtures::kubernetes::{ADDRESS, Cluster};
 use fixtures::nginx::{Nginx, Settings};
 use fixtures::tls::Authority;
+use jiff::Timestamp;
 use serde_json::Value;
 use tests::bed::Bed;
 use tests::consumer;
@@ -44,6 +45,7 @@ fn of_sources(bed: &Bed, [login, tls, expired, elsewhere]: &[Nginx; 4]) -> Vec<F
         http("unavailable", &at("503"), "source-http"),
         http("redirected-for-ever", &at("loop"), "source-http"),
         http("metadata-service", "http://169.254.169.254/disk", "source-policy"),
+        http("metadata-by-redirect", &at("metadata"), "source-policy"),
         (of("without-login", login), "source-denied"),
         http("truncated", &at("truncated.qcow2"), "image-truncated"),
         http("malformed", &at("malformed.qcow2"), "image-malformed"),
@@ -144,7 +146,10 @@ fn images(Bed { folder, disk, .. }: &Bed) -> Result<()> {
 fn answers(plain: Settings) -> Settings {
     let answers = ["403", "410", "429", "500", "503"].map(|code| format!("location = /{code} {{ return {code}; }}"));
     let plain = answers.iter().fold(plain, |settings, answer| settings.directive(answer));
-    plain.directive("location = /loop { return 302 /loop; }")
+    let redirects = [("loop", "/loop"), ("metadata", "http://169.254.169.254/disk")];
+    redirects
+        .iter()
+        .fold(plain, |settings, (from, to)| settings.directive(&format!("location = /{from} {{ return 302 {to}; }}")))
 }
 
 /// The other servers: with a login, with a certificate of an authority nobody knows, with one that is over, and with one of
@@ -226,8 +231,27 @@ fn check(namespace: &Namespace, name: &str, code: &str) -> Result<()> {
     ensure!(retried == (code != FINAL), "{name}: retried {retried}");
     let phase = told["status"]["phase"].as_str().unwrap_or_default();
     ensure!((phase == "Failed") != retried && phase != "Succeeded", "{name}: {phase}");
-    println!("{name}: {code} | {cause} | {remedy}");
+    let after = told_after(namespace, &told)?.map(|seconds| format!("{seconds} s after the importer ended"));
+    println!("{name}: {code} | {cause} | {remedy} | {}", after.unwrap_or_default());
     Ok(())
+}
+
+/// So many seconds, by clocks that know whole ones, after its importer ended for the first time a DataVolume told why; nothing
+/// if none has ended, or more than once by now.
+fn told_after(namespace: &Namespace, told: &Value) -> Result<Option<i64>> {
+    let claim = namespace.object(&format!("pvc/{}", told["metadata"]["name"].as_str().unwrap_or_default()))?;
+    let Some(claim) = claim else { return Ok(None) };
+    let pod = format!("pod/importer-prime-{}", claim["metadata"]["uid"].as_str().unwrap_or_default());
+    let Some(pod) = namespace.object(&pod)? else { return Ok(None) };
+    let container = &pod["status"]["containerStatuses"][0];
+    let ended = match container["restartCount"].as_u64() {
+        Some(0) => &container["state"],
+        Some(1) => &container["lastState"],
+        _ => return Ok(None),
+    };
+    let seconds = |time: &Value| time.as_str()?.parse::<Timestamp>().ok().map(Timestamp::as_second);
+    let told = seconds(&told["status"]["gantry"]["lastError"]["time"]);
+    Ok(told.zip(seconds(&ended["terminated"]["finishedAt"])).map(|(told, ended)| told - ended))
 }
 
 #[test]
@@ -255,29 +279,6 @@ fn every_failure_is_told_on_the_data_volume() -> Result<()> {
         for (data_volume, _) in failures {
             namespace.ask(&["delete", "datavolume", data_volume.name(), "--wait=false"])?;
         }
-    }
-    Ok(())
-}
-
-#[test]
-#[ignore = "needs a cluster: cargo xtask kubernetes test"]
-fn a_quota_is_told_and_the_import_goes_on_once_it_allows_it() -> Result<()> {
-    let bed = Bed::new(SIZE, "")?;
-    let namespace = Namespace::restricted(&bed.cluster, "quota")?;
-    let quota = |size: &str| {
-        format!(
-            "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: small}}, spec: {{hard: {{requests.storage: {size}}}}}}}"
-        )
-    };
-    for (name, size) in [("claim", "32Mi"), ("prime", "100Mi")] {
-        namespace.apply(&quota(size))?;
-        bed.data_volume(name).apply(&namespace)?;
-        let told = namespace.told(name, "quota-exceeded")?;
-        ensure!(told["status"].to_string().contains("ErrExceededQuota"), "{told}");
-        namespace.apply(&quota("1Gi"))?;
-        namespace.succeeded(name)?;
-        namespace.ask(&["delete", "datavolume", name])?;
-        namespace.gone(&format!("pvc/{name}"))?;
     }
     Ok(())
 }
@@ -317,6 +318,6 @@ fn a_claim_in_use_is_told_and_filled_once_its_user_has_ended() -> Result<()> {
     namespace.until_phase("pod/consumer-of-used", "Running")?;
     namespace.ask(&["exec", "consumer-of-used", "--", "/bin/busybox", "touch", "/data/end"])?;
     namespace.succeeded("used")?;
-    ensure!(namespace.events("used")?.iter().any(|reason| reason == "ImportTargetInUse"), "no event");
+    namespace.until_event("DataVolume", "used", "ImportTargetInUse")?;
     consumer::said(&namespace, "used").map(drop)
 }

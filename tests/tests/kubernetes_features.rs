@@ -160,8 +160,7 @@ fn what_is_to_be_kept_after_an_import_is_kept() -> Result<()> {
         namespace.until_phase(&format!("pod/importer-{written}"), "Succeeded")?;
         if populator {
             namespace.until_phase(&format!("pvc/{written}"), "Lost")?;
-            let events = namespace.events(name)?;
-            ensure!(events.iter().any(|reason| reason == "RetainedPVCPrime"), "{events:?}");
+            namespace.until_event("PersistentVolumeClaim", name, "RetainedPVCPrime")?;
         }
         holds(&namespace, name, &bed)?;
         namespace.ask(&["delete", "datavolume", name])?;
@@ -327,9 +326,8 @@ fn a_claim_is_filled_from_a_source_that_comes_later_and_shows_how_far_it_is() ->
     ensure!(progress(&done) == "100.0%", "{done}");
     ensure!(annotation(&done, "cdi.kubevirt.io/storage.preallocation") == "true", "{done}");
     ensure!(annotation(&done, "cdi.kubevirt.io/storage.preallocation.requested") == "true", "{done}");
-    let events = namespace.events("populated")?;
-    for wanted in ["CreatedPVCPrimeSuccessfully", "importSucceeded"] {
-        ensure!(events.iter().any(|reason| reason == wanted), "{wanted}: {events:?}");
+    for reason in ["CreatedPVCPrimeSuccessfully", "importSucceeded"] {
+        namespace.until_event("PersistentVolumeClaim", "populated", reason)?;
     }
     holds(&namespace, "populated", &bed)?;
     let left = namespace.ask(&["get", "pvc", "--output", "jsonpath={.items[*].metadata.name}"])?;
@@ -434,8 +432,7 @@ spec:
     namespace.succeeded("copy")?;
     let claim = namespace.there("pvc/copy")?;
     ensure!(annotation(&claim, "cdi.kubevirt.io/externalPopulation") == "true", "{claim}");
-    let events = namespace.events("copy")?;
-    ensure!(events.iter().any(|reason| reason == "ExternalPopulationSucceeded"), "{events:?}");
+    namespace.until_event("DataVolume", "copy", "ExternalPopulationSucceeded")?;
     holds(&namespace, "copy", &bed)?;
     Ok(())
 }

@@ -27,6 +27,8 @@ type Failure = (DataVolume, &'static str);
 
 /// The one that is not tried again.
 const FINAL: &str = "checksum-mismatch";
+/// Those of a claim of which the condition Bound says only that it is pending.
+const WAITING: [&str; 2] = ["claim-pending", "claim-no-consumer"];
 
 /// What servers answer, and images that are refused.
 fn of_sources(bed: &Bed, [login, tls, expired, elsewhere]: &[Nginx; 4]) -> Vec<Failure> {
@@ -233,11 +235,38 @@ fn check(namespace: &Namespace, name: &str, code: &str) -> Result<()> {
     ensure!((phase == "Failed") != retried && phase != "Succeeded", "{name}: {phase}");
     let after = told_after(namespace, &told)?.map(|seconds| format!("{seconds} s after the importer ended"));
     println!("{name}: {code} | {cause} | {remedy} | {}", after.unwrap_or_default());
+    told_elsewhere(namespace, name, code)
+}
+
+/// Whoever looks at conditions or events finds it, too, unless the importer still tries or the claim only waits.
+fn told_elsewhere(namespace: &Namespace, name: &str, code: &str) -> Result<()> {
+    let says_no = |condition: &&Value| {
+        let is_reason = |reason| !matches!(reason, "" | "Pending" | "TransferRunning");
+        condition["status"] == "False" && condition["reason"].as_str().is_some_and(is_reason)
+    };
+    let runs = |condition: &&Value| condition["type"] == "Running" && condition["status"] == "True";
+    let find = |found: &Value, which: &dyn Fn(&&Value) -> bool| {
+        found["status"]["conditions"].as_array().and_then(|all| all.iter().find(which).cloned())
+    };
+    let needs_none = |found: &Value| WAITING.contains(&code) || find(found, &runs).is_some();
+    let is_told = |found: &Value| needs_none(found) || find(found, &says_no).is_some();
+    let told = namespace.until(&format!("datavolume/{name}"), "told by a condition", is_told)?;
+    let Some(condition) = find(&told, &says_no) else { return Ok(()) };
+    let reason = condition["reason"].as_str().unwrap_or_default();
+    let event = namespace.until_event("DataVolume", name, reason)?;
+    ensure!(event["type"] == "Warning", "{event}");
+    if code == FINAL {
+        ensure!(reason == "ChecksumError", "{condition}");
+        namespace.until_event("DataVolume", name, "ImportFailed")?;
+    }
+    // The words that CDI's interfaces look for.
+    let small = "DataVolume too small to contain image";
+    ensure!(code != "target-too-small" || condition["message"] == small, "{condition}");
     Ok(())
 }
 
-/// So many seconds, by clocks that know whole ones, after its importer ended for the first time a DataVolume told why; nothing
-/// if none has ended, or more than once by now.
+/// Seconds from the first end of its importer to the time of the error, by clocks of whole seconds; nothing if none has ended, or
+/// more than once by now.
 fn told_after(namespace: &Namespace, told: &Value) -> Result<Option<i64>> {
     let claim = namespace.object(&format!("pvc/{}", told["metadata"]["name"].as_str().unwrap_or_default()))?;
     let Some(claim) = claim else { return Ok(None) };

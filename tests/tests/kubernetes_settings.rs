@@ -416,6 +416,7 @@ impl Drop for OpenShift<'_> {
         let _ = self.0.ask(&["delete", "crd/proxies.config.openshift.io", "namespace/openshift-config"]);
         let _ = self.0.ask(&["delete", "configmap", "trusted-ca-proxy-bundle-cm", "--namespace", "cdi"]);
         let _ = Self::restart(self.0);
+        let _ = config_until(self.0, "without a proxy", |found| found["status"]["importProxy"].is_null());
     }
 }
 
@@ -429,7 +430,8 @@ fn the_proxy_of_openshift_and_its_authorities_are_the_importers() -> Result<()> 
     let namespace = Namespace::restricted(&bed.cluster, "openshift")?;
     let openshift = OpenShift::create(&bed.cluster)?;
     let proxy = json!({
-        "apiVersion": "config.openshift.io/v1", "kind": "Proxy", "metadata": {"name": "cluster"}, "spec": {},
+        "apiVersion": "config.openshift.io/v1", "kind": "Proxy", "metadata": {"name": "cluster"},
+        "spec": {"trustedCA": {"name": "user-ca-bundle"}},
         "status": {"httpProxy": "http://proxy.example:3128", "noProxy": ADDRESS.to_string()},
     });
     bed.cluster.apply(&proxy.to_string())?;

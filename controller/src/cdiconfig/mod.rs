@@ -36,6 +36,8 @@ use crate::Context;
 
 /// How long the cache may be behind, in case nothing comes.
 const UNTIL_SEEN: Duration = Duration::from_secs(5);
+/// How often it is made sure that importers find the authorities of the cluster's proxy.
+const COPY_EVERY: Duration = Duration::from_secs(300);
 /// How often it is made sure that there is a CDIConfig; the cache is asked, not the API server.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -55,15 +57,23 @@ pub(crate) async fn reconcile(
 ) -> Result<Action, Error> {
     let observed = observe::observe(config, &context, &feeds);
     let plan = plan::plan(&observed);
-    if let Some(certificates) = &plan.authorities {
-        authorities::keep(certificates, &context).await?;
+    // The settings hold though the copy is refused.
+    let kept = match &plan.authorities {
+        Some(certificates) => authorities::keep(certificates, &context).await,
+        None => Ok(()),
+    };
+    if let Some(change) = plan.change {
+        match context.writer.change_as_read(observed.config.as_ref(), change).await {
+            // The cache is behind; what it has not seen yet brings us here again.
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::Gone) => {
+                return Ok(Action::requeue(UNTIL_SEEN));
+            }
+            written => written?,
+        };
     }
-    let Some(change) = plan.change else { return Ok(Action::await_change()) };
-    match context.writer.change_as_read(observed.config.as_ref(), change).await {
-        // The cache is behind; what it has not seen yet brings us here again.
-        Err(error) if matches!(error.kind(), Kind::Conflict | Kind::Gone) => Ok(Action::requeue(UNTIL_SEEN)),
-        written => written.map(|_| Action::await_change()),
-    }
+    kept?;
+    // Nothing tells us that somebody has deleted the copy.
+    Ok(plan.authorities.map_or_else(Action::await_change, |_| Action::requeue(COPY_EVERY)))
 }
 
 /// Makes the CDIConfig if the cache, which must be filled, has none.

@@ -35,13 +35,13 @@ pub(crate) struct Observed {
 pub(super) fn observe(config: Arc<CdiConfig>, context: &Context, feeds: &Feeds) -> Observed {
     let mut classes: Vec<_> = context.caches.classes.state().iter().map(|class| class.name_any()).collect();
     classes.sort();
-    let bundle = feeds.authorities.as_ref().and_then(|bundles| bundles.state().pop());
-    let authorities = bundle.and_then(|bundle| authorities::of(&bundle));
+    let proxy = feeds.proxies.as_ref().and_then(|proxies| proxies.find(|proxy| proxy.name_any() == CLUSTER));
+    let authorities = proxy.as_deref().and_then(|proxy| authorities_of(proxy, feeds));
     Observed {
         authority: authority(&context.caches.cdis.state()),
         classes,
         upload_hosts: upload_hosts(feeds),
-        cluster_proxy: cluster_proxy(feeds, authorities.is_some()),
+        cluster_proxy: proxy.and_then(|proxy| cluster_proxy(&proxy, authorities.is_some())),
         authorities,
         labels: context.settings.labels(),
         config,
@@ -70,8 +70,16 @@ fn sorted<K: Resource>(mut objects: Vec<Arc<K>>) -> Vec<Arc<K>> {
     objects
 }
 
-fn cluster_proxy(feeds: &Feeds, has_authorities: bool) -> Option<ImportProxy> {
-    let proxy = feeds.proxies.as_ref()?.find(|proxy: &Proxy| proxy.name_any() == CLUSTER)?;
+/// The certificates that the proxy is trusted with, as PEM.
+fn authorities_of(proxy: &Proxy, feeds: &Feeds) -> Option<String> {
+    if proxy.spec.trusted_ca.name != authorities::BUNDLE {
+        return None;
+    }
+    let bundle = feeds.authorities.as_ref()?.state().pop()?;
+    authorities::of(&bundle)
+}
+
+fn cluster_proxy(proxy: &Proxy, has_authorities: bool) -> Option<ImportProxy> {
     let status = proxy.status.clone()?;
     let set = |address: Option<String>| address.filter(|address| !address.is_empty());
     let proxy = ImportProxy {

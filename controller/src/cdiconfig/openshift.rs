@@ -54,7 +54,19 @@ pub(crate) struct RouteIngress {
     status = "ProxyStatus"
 )]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct ProxySpec {}
+pub(crate) struct ProxySpec {
+    /// What to trust it with.
+    #[serde(rename = "trustedCA")]
+    pub(crate) trusted_ca: Authorities,
+}
+
+/// Certificate authorities in OpenShift's own namespace.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct Authorities {
+    /// Name of their ConfigMap.
+    pub(crate) name: String,
+}
 
 /// The cluster's proxy as it is in force.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -58,7 +58,7 @@ async fn copy_authorities(plan: &Plan, observed: &Observed, context: &Context) -
     };
     let Some(original) = context.writer.read::<ConfigMap>(&context.settings.namespace, name).await? else {
         let what = format!(
-            "spec.importProxy.trustedCAProxy of the CDIConfig names no ConfigMap of {}",
+            "trustedCAProxy of the import proxy in the CDIConfig names no ConfigMap of {}",
             context.settings.namespace
         );
         return Ok(Some(again(plan::refused(&Failure::new(Code::PodConfig, what).at(name), "ErrStartingPod"))));

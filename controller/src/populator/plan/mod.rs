@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) events: Vec<Event>,
 }
 
-/// How the names of provisioners begin that are code of Kubernetes itself.
+/// How the names of provisioners begin that are Kubernetes' own code.
 const IN_TREE: &str = "kubernetes.io/";
 
 /// What a target's owner sees of its prime claim.
@@ -79,8 +79,9 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
     match &observed.prime {
         Some(prime) if is_bound(target) => clean_up(observed, prime),
         Some(prime) => follow(observed, prime),
+        None if import::is_finished(target.annotations()) => Plan::default(),
+        None if is_undriven(observed) => undriven(target),
         None if is_bound(target) || !may_begin(observed) => Plan::default(),
-        None if is_in_tree(observed) => undriven(target, observed),
         None => begin(observed, settings),
     }
 }
@@ -104,24 +105,19 @@ fn is_from_elsewhere(claim: &PersistentVolumeClaim) -> bool {
     source.is_some_and(|source| source.namespace.is_some() && source.namespace != claim.metadata.namespace)
 }
 
-/// Whether Kubernetes' own code provisions the claim: it knows nothing of populators and takes any volume that fits. A driver that
-/// it has given way to does.
-fn is_in_tree(observed: &Observed) -> bool {
-    observed.class.as_ref().is_some_and(|class| class.provisioner.starts_with(IN_TREE))
-        && !observed.target.annotations().contains_key(annotation::MIGRATED_TO)
+/// Whether nobody heeds the claim's source: Kubernetes binds it to any volume that fits, before or after it has a consumer. Where
+/// Kubernetes' own provisioner has given way to a CSI driver, the claim has the driver's name.
+fn is_undriven(observed: &Observed) -> bool {
+    let annotations = observed.target.annotations();
+    observed.class.as_ref().is_some_and(|class| class.provisioner == NO_PROVISIONER)
+        || annotations.get(annotation::STORAGE_PROVISIONER).is_some_and(|by| by.starts_with(IN_TREE))
+            && !annotations.contains_key(annotation::MIGRATED_TO)
 }
 
-/// Kubernetes says in the same breath who provisions a claim and whether that is a driver by now; where nobody does, it says nothing.
-fn undriven(target: &PersistentVolumeClaim, observed: &Observed) -> Plan {
-    let provisioner = observed.class.as_ref().map(|class| class.provisioner.as_str()).unwrap_or_default();
-    if provisioner != NO_PROVISIONER && !target.annotations().contains_key(annotation::STORAGE_PROVISIONER) {
-        return Plan::default();
-    }
-    let failure = Failure::new(Code::ClaimNotValid, format!("{provisioner} fills no claim from a source"));
-    refused(
-        target,
-        &failure.at("spec.storageClassName").remedy("name a class of a CSI driver, or let a DataVolume choose how"),
-    )
+fn undriven(target: &PersistentVolumeClaim) -> Plan {
+    let what = "no CSI driver is behind the claim's class: Kubernetes binds the claim to a volume that nobody fills";
+    let remedy = "name a class of a CSI driver, or let a DataVolume without the annotation cdi.kubevirt.io/storage.usePopulator make the claim";
+    refused(target, &Failure::new(Code::ClaimNotValid, what).at("spec.storageClassName").remedy(remedy))
 }
 
 /// What can never be filled is told once.

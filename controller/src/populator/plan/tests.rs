@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use api::cdi::VolumeImportSource;
+use k8s_openapi::api::storage::v1::StorageClass;
 
 use super::*;
 use crate::sample;
@@ -234,23 +235,30 @@ fn a_source_of_another_namespace_is_refused_and_told_once() {
 }
 
 #[test]
-fn what_kubernetes_provisions_by_itself_is_not_populated() {
-    let by = (annotation::STORAGE_PROVISIONER, "kubernetes.io/aws-ebs");
-    let migrated = (annotation::MIGRATED_TO, "ebs.csi.aws.com");
-    for (provisioner, annotations, begins, told) in [
-        ("ebs.csi.aws.com", &[][..], true, false),
-        ("kubernetes.io/aws-ebs", &[by, migrated], true, false),
-        ("kubernetes.io/aws-ebs", &[by], false, true),
-        // Nobody has said yet who provisions it.
-        ("kubernetes.io/aws-ebs", &[], false, false),
-        ("kubernetes.io/no-provisioner", &[], false, true),
+fn a_claim_whose_source_nobody_heeds_is_told_so_and_any_other_is_filled() {
+    let by = |provisioner| (annotation::STORAGE_PROVISIONER, provisioner);
+    let (in_tree, csi) = ("kubernetes.io/aws-ebs", "ebs.csi.aws.com");
+    let at_once = (annotation::BIND_IMMEDIATE, "");
+    let done = (annotation::POD_PHASE, "Succeeded");
+    for (class, binding, phase, annotations, begins, told) in [
+        (csi, "Immediate", "Pending", &[][..], true, false),
+        (in_tree, "Immediate", "Pending", &[by(csi)], true, false),
+        (in_tree, "WaitForFirstConsumer", "Pending", &[at_once], true, false),
+        (in_tree, "Immediate", "Pending", &[by(in_tree), (annotation::MIGRATED_TO, csi)], true, false),
+        (in_tree, "Immediate", "Pending", &[by(in_tree)], false, true),
+        (NO_PROVISIONER, "Immediate", "Pending", &[], false, true),
+        (NO_PROVISIONER, "WaitForFirstConsumer", "Pending", &[], false, true),
+        (NO_PROVISIONER, "Immediate", "Bound", &[], false, true),
+        (NO_PROVISIONER, "Immediate", "Bound", &[done], false, false),
     ] {
-        let mut seen = observed("Pending", "Immediate", annotations);
-        let mut class = sample::class("Immediate");
-        class.provisioner = provisioner.into();
-        seen.class = Some(Arc::new(class));
+        let mut seen = observed(phase, binding, annotations);
+        seen.class = Some(Arc::new(StorageClass { provisioner: class.into(), ..sample::class(binding) }));
         let plan = decided(&seen);
-        assert_eq!(plan.create.is_some(), begins, "{provisioner} {annotations:?}");
-        assert_eq!(plan.annotations.contains_key(annotation::LAST_ERROR), told, "{provisioner} {annotations:?}");
+        assert_eq!(plan.create.is_some(), begins, "{class} {binding} {annotations:?}");
+        assert_eq!(
+            plan.annotations.contains_key(annotation::LAST_ERROR),
+            told,
+            "{class} {binding} {phase} {annotations:?}"
+        );
     }
 }

@@ -91,13 +91,13 @@ impl Case {
         reasons.map(|phase| if phase == "Succeeded" { "ImportSucceeded" } else { phase }).collect()
     }
 
-    /// When its claim has its volume: before there is an importer to work on it, or when it is handed over; where there is no
-    /// importer, Kubernetes may be slower or quicker than the word that nothing is left to do.
+    /// When its claim has its volume: before there is an importer to work on it, or when it is handed over. An empty disk may be
+    /// made before anybody looks, and both be told at once.
     fn events_of_binding(self) -> &'static [&'static str] {
-        match (self.has_pod(), self.populator) {
-            (true, true) => &["ImportSucceeded", "Bound"],
-            (true, false) => &["Bound", "ImportSucceeded"],
-            (false, _) => &["Bound"],
+        match (self.blank, self.populator) {
+            (false, true) => &["ImportSucceeded", "Bound"],
+            (false, false) => &["Bound", "ImportSucceeded"],
+            (true, _) => &["Bound"],
         }
     }
 
@@ -172,6 +172,9 @@ fn check(namespace: &Namespace, watcher: &Watcher, case: Case, done: &Value, ori
     // They are told after the status that was waited for.
     for reason in ["Bound", "ImportSucceeded"] {
         namespace.until_event("DataVolume", &name, reason)?;
+    }
+    if let Some(reason) = case.events_of_claim().last() {
+        namespace.until_event("PersistentVolumeClaim", &name, reason)?;
     }
     let events = namespace.events(&name)?;
     for (of_kind, wanted) in [

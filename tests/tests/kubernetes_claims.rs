@@ -7,7 +7,7 @@ use serde_json::Value;
 use tests::bed::Bed;
 use tests::consumer;
 use tests::data_volume::DataVolume;
-use tests::objects::{Namespace, filled};
+use tests::objects::Namespace;
 
 /// Of the disk that is served.
 const SIZE: u64 = 8 * MIB;
@@ -19,7 +19,7 @@ const CLAIM: &str = "PersistentVolumeClaim";
 const FOREIGN: &str = "
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {name: $name}
+metadata: {name: disk}
 spec: {accessModes: [ReadWriteOnce], storageClassName: gantry-immediate, resources: {requests: {storage: 64Mi}}}
 ";
 
@@ -47,7 +47,7 @@ fn a_claim_of_somebody_else_is_told_and_left_alone() -> Result<()> {
     // There is no default class: it waits, and somebody is quicker.
     DataVolume::blank("disk").claim("storage: {resources: {requests: {storage: 64Mi}}}").apply(&namespace)?;
     kept_from(&namespace, "disk", "claim-no-class", "ErrClaimNotValid")?;
-    namespace.apply(&filled(FOREIGN, &[("$name", "disk")]))?;
+    namespace.apply(FOREIGN)?;
     kept_from(&namespace, "disk", "claim-exists", "ErrResourceExists")?;
     let claim = namespace.until_phase("pvc/disk", "Bound")?;
     ensure!(claim["metadata"]["ownerReferences"].is_null(), "{claim}");

@@ -56,6 +56,17 @@ fn config_until(cluster: &Cluster, what: &str, holds: impl Fn(&Value) -> bool) -
     until(cluster, "cdiconfig/config", what, holds).map(drop)
 }
 
+/// What kubectl says of the controllers' Deployment.
+fn of_controller(cluster: &Cluster, command: &[&str], options: &[&str]) -> Result<String> {
+    cluster.ask(&[command, &["deployment/cdi-deployment", "--namespace", "cdi"], options].concat())
+}
+
+/// Has kubectl change the controllers' Deployment, and waits until all of its pods are new.
+fn begin_anew(cluster: &Cluster, command: &[&str], options: &[&str]) -> Result<()> {
+    of_controller(cluster, command, options)?;
+    of_controller(cluster, &["rollout", "status"], &["--timeout", "120s"]).map(drop)
+}
+
 /// Waits for an error, which must be told whole and be tried again.
 fn failed(namespace: &Namespace, name: &str, code: &str) -> Result<()> {
     let told = namespace.told(name, code)?;
@@ -283,15 +294,9 @@ fn an_importer_that_is_killed_for_its_memory_is_told_and_goes_on_with_more() -> 
 fn an_image_that_cannot_be_had_is_told_and_the_right_one_goes_on() -> Result<()> {
     let bed = Bed::new(SIZE, "")?;
     let namespace = Namespace::restricted(&bed.cluster, "images")?;
-    let deployment = ["deployment/cdi-deployment", "--namespace", "cdi"];
-    let image = ["get", deployment[0], deployment[1], deployment[2], "--output"];
     let path = "jsonpath={.spec.template.spec.containers[0].env[?(@.name=='IMPORTER_IMAGE')].value}";
-    let right = bed.cluster.ask(&[&image[..], &[path]].concat())?;
-    let use_image = |image: &str| -> Result<()> {
-        let setting = format!("IMPORTER_IMAGE={image}");
-        bed.cluster.ask(&[&["set", "env"], &deployment[..], &[&setting]].concat())?;
-        bed.cluster.ask(&[&["rollout", "status"], &deployment[..], &["--timeout", "120s"]].concat()).map(drop)
-    };
+    let right = of_controller(&bed.cluster, &["get"], &["--output", path])?;
+    let use_image = |image: &str| begin_anew(&bed.cluster, &["set", "env"], &[&format!("IMPORTER_IMAGE={image}")]);
     // Nobody listens there, so it is not had at once.
     let told = use_image("127.0.0.1:9/importer:none").and_then(|()| {
         bed.data_volume("disk").apply(&namespace)?;
@@ -396,10 +401,8 @@ impl<'a> OpenShift<'a> {
     }
 
     /// What kinds there are a controller asks when it begins.
-    fn restart(cluster: &Cluster) -> Result<()> {
-        let deployment = ["deployment/cdi-deployment", "--namespace", "cdi"];
-        cluster.ask(&[&["rollout", "restart"], &deployment[..]].concat())?;
-        cluster.ask(&[&["rollout", "status"], &deployment[..], &["--timeout", "120s"]].concat()).map(drop)
+    fn look_again(cluster: &Cluster) -> Result<()> {
+        begin_anew(cluster, &["rollout", "restart"], &[])
     }
 
     /// Has the authorities in `file` be the cluster's.
@@ -415,7 +418,7 @@ impl Drop for OpenShift<'_> {
         // The test's own outcome is what counts.
         let _ = self.0.ask(&["delete", "crd/proxies.config.openshift.io", "namespace/openshift-config"]);
         let _ = self.0.ask(&["delete", "configmap", "trusted-ca-proxy-bundle-cm", "--namespace", "cdi"]);
-        let _ = Self::restart(self.0);
+        let _ = Self::look_again(self.0);
         let _ = config_until(self.0, "without a proxy", |found| found["status"]["importProxy"].is_null());
     }
 }
@@ -436,7 +439,7 @@ fn the_proxy_of_openshift_and_its_authorities_are_the_importers() -> Result<()> 
     });
     bed.cluster.apply(&proxy.to_string())?;
     openshift.trust(&certificate)?;
-    OpenShift::restart(&bed.cluster)?;
+    OpenShift::look_again(&bed.cluster)?;
     let expected = json!({
         "HTTPProxy": "http://proxy.example:3128",
         "noProxy": ADDRESS.to_string(),

@@ -87,10 +87,14 @@ impl Body {
         self.chunk = chunk;
     }
 
-    /// Lets the response reach its end, so that its connection goes back to the pool.
+    /// Lets the response reach its end, so that its connection is in the pool again before the next request.
     fn finish(mut self, remote: &Remote) -> Result<(), Failure> {
+        let transport = &remote.transport;
         // More bytes, an error or nothing at all: then the connection is closed with the response.
-        remote.transport.wait(self.response.chunk(), LAST_WAIT).map(|_| ())
+        if let Some(Ok(None)) = transport.wait(self.response.chunk(), LAST_WAIT)? {
+            transport.catch_up(LAST_WAIT)?;
+        }
+        Ok(())
     }
 }
 

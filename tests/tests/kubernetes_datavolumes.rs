@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +19,8 @@ use tests::{binary, consumer, fingerprint, sha256};
 const SIZE: u64 = 64 * MIB;
 /// Of each of an import's four connections: it takes four seconds, of which a kubelet that is busy sees one.
 const RATE: &str = "limit_rate 4m;";
+/// DataVolumes filled at a time.
+const AT_ONCE: usize = 4;
 
 /// What a DataVolume is filled from, in what volume, bound when, asked for how, on which path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,18 +222,19 @@ impl Original {
 }
 
 /// Fills all cases, some at a time: the machine is small.
-fn fill_all(namespace: &Namespace, watcher: &Watcher, cases: &[Case], original: &Original) -> Result<()> {
-    for cases in cases.chunks(4) {
-        thread::scope(|scope| {
-            let running: Vec<_> =
-                cases.iter().map(|case| (case, scope.spawn(|| fill(namespace, watcher, *case, original)))).collect();
-            for (case, thread) in running {
-                thread.join().expect("a test thread does not panic").with_context(|| case.to_string())?;
-            }
-            anyhow::Ok(())
-        })?;
-    }
-    Ok(())
+fn fill_all(namespace: &Namespace, watcher: &Watcher, original: &Original) -> Result<()> {
+    let left = Mutex::new(Case::all().into_iter());
+    let next = || left.lock().expect("no test thread panics").next();
+    let fill_some = || {
+        while let Some(case) = next() {
+            fill(namespace, watcher, case, original).with_context(|| case.to_string())?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(fill_some)).collect();
+        running.into_iter().try_for_each(|thread| thread.join().expect("no test thread panics"))
+    })
 }
 
 /// A kubelet happens to look while one of these is being made, or while one of a few more is.
@@ -257,7 +261,7 @@ fn every_kind_of_data_volume_ends_in_a_claim_with_its_bytes() -> Result<()> {
     let original = Original::make(&bed)?;
     let namespace = Namespace::restricted(&bed.cluster, "matrix")?;
     let watcher = Watcher::start(&bed.cluster, namespace.name(), |_| Ok(()));
-    fill_all(&namespace, &watcher, &Case::all(), &original)?;
+    fill_all(&namespace, &watcher, &original)?;
     some_empty_disk_is_in_progress(&namespace, &watcher)
 }
 
@@ -266,7 +270,7 @@ const HARDENED: &str = "
 apiVersion: v1
 kind: ResourceQuota
 metadata: {name: all}
-spec: {hard: {requests.storage: 2Gi, pods: '8', limits.memory: 4Gi, limits.cpu: '8'}}
+spec: {hard: {requests.storage: 4Gi, pods: '8', limits.memory: 4Gi, limits.cpu: '8'}}
 ---
 apiVersion: v1
 kind: LimitRange
@@ -292,8 +296,7 @@ fn a_hardened_namespace_needs_only_what_deploy_allows() -> Result<()> {
     namespace.apply(HARDENED)?;
     namespace.apply(&std::fs::read_to_string(deploy("namespace.yaml"))?)?;
     let policies = bed.cluster.keep_policies()?;
-    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.storage).collect();
-    fill_all(&namespace, &watcher, &cases, &original)?;
+    fill_all(&namespace, &watcher, &original)?;
     drop(policies);
     bed.cluster.forget_policies()
 }

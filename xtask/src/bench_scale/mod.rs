@@ -114,14 +114,30 @@ impl<'a> Bench<'a> {
         Ok(Self { cluster, stand_in, followed, metrics: Metrics::begin(cluster)? })
     }
 
+    /// The one that leads now, or as soon as one does: who goes gives the lease back before another has it.
     fn leader(&self) -> Result<Leader> {
-        let holder = "jsonpath={.spec.holderIdentity}";
-        let lease =
-            ["get", "lease", "cdi-controller-leader-election-helper", "--namespace", NAMESPACE, "--output", holder];
-        let pod = self.cluster.ask(&lease)?;
-        let processes = self.cluster.processes("cdi-controller")?;
-        let process = processes.into_iter().find(|process| process.has("POD_NAME", &pod).unwrap_or(false));
-        Ok(Leader { process: process.with_context(|| format!("{pod} leads and does not run"))?, pod })
+        self.leader_after("")
+    }
+
+    /// The one that leads after the pod `gone`.
+    fn leader_after(&self, gone: &str) -> Result<Leader> {
+        let begin = Instant::now();
+        loop {
+            let pod = self.holder()?;
+            let processes = self.cluster.processes("cdi-controller")?;
+            let process = processes.into_iter().find(|process| process.has("POD_NAME", &pod).unwrap_or(false));
+            if let Some(process) = process.filter(|_| pod != gone) {
+                return Ok(Leader { pod, process });
+            }
+            ensure!(begin.elapsed() < HANDED_OVER, "nobody leads: the lease's holder is {pod:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The pod that has the lease; nothing while nobody has.
+    fn holder(&self) -> Result<String> {
+        let (lease, holder) = ("lease/cdi-controller-leader-election-helper", "jsonpath={.spec.holderIdentity}");
+        self.cluster.ask(&["get", lease, "--namespace", NAMESPACE, "--output", holder])
     }
 
     /// Makes DataVolumes `from` to `to` and follows them until the last has succeeded and nothing waits any more.
@@ -192,13 +208,7 @@ impl<'a> Bench<'a> {
         let mark = self.cluster.mark()?;
         let begin = Instant::now();
         self.cluster.ask(&["delete", "pod", &leader.pod, "--namespace", NAMESPACE, "--wait=false"])?;
-        let next = loop {
-            if let Some(next) = self.leader().ok().filter(|next| next.pod != leader.pod) {
-                break next;
-            }
-            ensure!(begin.elapsed() < HANDED_OVER, "nobody else leads");
-            std::thread::sleep(Duration::from_millis(200));
-        };
+        let next = self.leader_after(&leader.pod)?;
         let led = begin.elapsed();
         while self.metrics.of(&next.pod)?.depth() > 0 {
             std::thread::sleep(Duration::from_millis(200));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::annotation;
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
 use api::volume::Volume;
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -311,39 +310,50 @@ pub(crate) fn shown_on_claim(
     claims.get(&target).is_some_and(|target| populator::is_bare(&target)).then_some(target)
 }
 
-/// Whether a pod has done all there is to do for a claim that does not say so yet.
+/// Whether a pod has done all there is to do for a claim of which that is not told yet.
 fn has_last_word(pod: &Pod, claims: &Store<PersistentVolumeClaim>) -> bool {
     let claim = owner(pod).filter(|_| import::is_over(pod)).and_then(|claim| claims.get(&claim));
-    claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none() && !import::is_finished(claim.annotations()))
+    claim.is_some_and(|claim| {
+        let told_on = import::target_of(&claim, claims).unwrap_or_else(|| claim.clone());
+        claim.metadata.deletion_timestamp.is_none() && !import::is_finished(told_on.annotations())
+    })
 }
 
-/// Whether the import of a claim has a pod and is not over.
+/// Whether a claim asks for an import that is not over, as far as itself says.
 fn is_importing(claim: &PersistentVolumeClaim) -> bool {
-    let annotations = claim.annotations();
-    annotations.contains_key(annotation::IMPORT_POD)
-        && annotations.get(annotation::POD_PHASE).is_none_or(|phase| phase != "Succeeded")
+    import::Request::is_of(claim) && !import::is_finished(claim.annotations())
 }
 
 #[cfg(test)]
 mod tests {
+    use api::annotation;
     use kube::runtime::{reflector, watcher};
     use serde_json::Value;
 
     use super::*;
     use crate::sample;
 
+    /// A pod with this status that belongs to `claim`.
+    fn pod_of(claim: &PersistentVolumeClaim, status: &Value) -> Pod {
+        let mut pod = sample::pod(status);
+        pod.metadata.owner_references = claim.controller_owner_ref(&()).map(|owner| vec![owner]);
+        pod
+    }
+
+    fn store(all: impl IntoIterator<Item = PersistentVolumeClaim>) -> Store<PersistentVolumeClaim> {
+        let (claims, mut writer) = reflector::store();
+        all.into_iter().for_each(|claim| writer.apply_watcher_event(&watcher::Event::Apply(claim)));
+        claims
+    }
+
     /// Whether a pod with this status is still of use when it has gone, while its claim has these annotations.
     fn matters(status: &Value, annotations: &[(&str, &str)], is_deleted: bool) -> bool {
         let mut claim = sample::claim("disk", "Bound", annotations);
-        let mut pod = sample::pod(status);
-        pod.metadata.owner_references = claim.controller_owner_ref(&()).map(|owner| vec![owner]);
         if is_deleted {
             claim.metadata.deletion_timestamp =
                 Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
         }
-        let (claims, mut writer) = reflector::store();
-        writer.apply_watcher_event(&watcher::Event::Apply(claim));
-        has_last_word(&pod, &claims)
+        has_last_word(&pod_of(&claim, status), &store([claim]))
     }
 
     #[test]
@@ -355,5 +365,16 @@ mod tests {
         assert!(!matters(&done, &[(annotation::POD_PHASE, "Succeeded")], false), "it is told");
         assert!(!matters(&done, &[], true), "nobody wants to know");
         assert!(!matters(&running, &[], false) && !matters(&failed, &[], false), "a successor is needed");
+    }
+
+    #[test]
+    fn a_pod_that_has_gone_matters_until_the_target_of_its_prime_claim_says_what_it_came_to() {
+        let done = sample::container("Succeeded", 0, &sample::ended(0, "Completed", "{}"), &Value::Null);
+        for (said, matters) in [("Running", true), ("Succeeded", false)] {
+            let target = sample::claim("disk", "Pending", &[(annotation::POD_PHASE, said)]);
+            let mut prime = sample::claim("prime-uid-of-disk", "Bound", &[]);
+            prime.metadata.owner_references = target.controller_owner_ref(&()).map(|owner| vec![owner]);
+            assert_eq!(has_last_word(&pod_of(&prime, &done), &store([target, prime])), matters, "{said}");
+        }
     }
 }

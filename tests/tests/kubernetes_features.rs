@@ -124,7 +124,10 @@ fn a_used_volume_that_is_named_is_filled_and_an_empty_disk_on_it_is_empty() -> R
     let bed = Bed::new(SIZE, "")?;
     let namespace = Namespace::restricted(&bed.cluster, "named")?;
     bed.data_volume("first").block(true).fill(&namespace)?;
-    let volume = namespace.there("pvc/first")?["spec"]["volumeName"].as_str().context("no volume")?.to_owned();
+    let first = namespace.there("pvc/first")?;
+    // It names the volume, too, and would get it back.
+    namespace.gone(&format!("pvc/{}", written(&first, true)))?;
+    let volume = first["spec"]["volumeName"].as_str().context("no volume")?.to_owned();
     let patch = |patch: &str| bed.cluster.ask(&["patch", "pv", &volume, "--type", "merge", "--patch", patch]);
     patch(r#"{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}"#)?;
     let claim = format!(

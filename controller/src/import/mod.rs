@@ -6,7 +6,9 @@ pub(crate) mod observe;
 pub(crate) mod plan;
 mod request;
 mod status;
+mod told;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use contract::{Code, Failure};
@@ -22,6 +24,7 @@ use self::plan::Plan;
 pub(crate) use self::plan::is_finished;
 pub(crate) use self::request::{Request, annotations, content};
 pub(crate) use self::status::{Annotations, finished_at, is_over, restarts_of};
+pub(crate) use self::told::target_of;
 use crate::Context;
 
 /// Brings one claim a step nearer to its disk.
@@ -32,6 +35,8 @@ pub(crate) async fn reconcile(claim: Arc<PersistentVolumeClaim>, context: Arc<Co
     if !Request::is_of(&claim) {
         return Ok(Action::await_change());
     }
+    let target = target_of(&claim, &context.caches.claims);
+    let claim = target.as_ref().map_or(claim.clone(), |target| Arc::new(told::as_told(&claim, target)));
     let observed = observe::observe(claim, &context);
     let mut plan = plan::plan(&observed, &context.settings);
     let refused = match copy_authorities(&plan, &observed, &context).await? {
@@ -46,7 +51,13 @@ pub(crate) async fn reconcile(claim: Arc<PersistentVolumeClaim>, context: Arc<Co
     {
         context.writer.delete(pod.as_ref()).await?;
     }
-    annotate(&observed.claim, &plan, &context).await?;
+    if let Some(target) = target {
+        let told = told::on_target(&plan, &observed.claim, &target);
+        annotate(&target, &told.annotations, &told.labels, &context).await?;
+        context.tell(target.as_ref(), &told.events).await;
+    } else {
+        annotate(&observed.claim, &plan.annotations, &plan.labels, &context).await?;
+    }
     context.tell(observed.claim.as_ref(), &plan.events).await;
     Ok(plan.again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -99,10 +110,15 @@ fn again(plan: Plan) -> Plan {
 /// Nothing tells us that a quota or a policy has changed.
 const RETRY_REFUSED: std::time::Duration = std::time::Duration::from_secs(10);
 
-async fn annotate(claim: &PersistentVolumeClaim, plan: &Plan, context: &Context) -> Result<(), Error> {
-    if plan.annotations.is_empty() && plan.labels.is_empty() {
+async fn annotate(
+    claim: &PersistentVolumeClaim,
+    annotations: &Annotations,
+    labels: &BTreeMap<String, String>,
+    context: &Context,
+) -> Result<(), Error> {
+    if annotations.is_empty() && labels.is_empty() {
         return Ok(());
     }
-    let change = json!({"metadata": {"annotations": plan.annotations, "labels": plan.labels}});
+    let change = json!({"metadata": {"annotations": annotations, "labels": labels}});
     context.writer.change(claim, change).await.map(drop)
 }

@@ -59,10 +59,10 @@ async fn create_prime(plan: &Plan, context: &Context) -> Result<Option<Error>, E
 }
 
 async fn annotate(observed: &Observed, plan: &Plan, context: &Context) -> Result<(), Error> {
-    if plan.annotations.is_empty() && plan.labels.is_empty() {
+    if plan.annotations.is_empty() {
         return Ok(());
     }
-    let change = json!({"metadata": {"annotations": plan.annotations, "labels": plan.labels}});
+    let change = json!({"metadata": {"annotations": plan.annotations}});
     context.writer.change(observed.target.as_ref(), change).await.map(drop)
 }
 

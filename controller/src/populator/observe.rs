@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::cdi::{DataVolume, VolumeImportSource};
 use api::volume::Volume;
 use contract::pod::Worker;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -27,6 +27,8 @@ pub(crate) struct Observed {
     pub(crate) unserved: Option<String>,
     /// Whether the installation wants disks preallocated that do not say.
     pub(crate) preallocation: bool,
+    /// The importer that fills it, while there is one.
+    pub(crate) importer: Option<Arc<Pod>>,
     /// What the importer last said; of a DataVolume's claim it is shown there.
     pub(crate) worker: Option<Worker>,
 }
@@ -42,14 +44,13 @@ pub(super) fn observe(target: Arc<PersistentVolumeClaim>, source: &str, context:
         .flatten()
         .find_map(|claim| claim.spec.as_ref()?.volume_name.as_deref())
         .and_then(|name| caches.volumes.get(&ObjectRef::new(name)));
+    let importer = prime.as_deref().map(|prime| names::importer(&prime.name_any()));
     Observed {
         source: caches.import_sources.get(&ObjectRef::new(source).within(&namespace)),
         class: import::class_of(&target, context),
         preallocation: workload::config(context).preallocation.unwrap_or(false),
-        worker: prime
-            .as_deref()
-            .filter(|_| is_bare(&target))
-            .and_then(|prime| context.live.shown(&namespace, &names::importer(&prime.name_any()))),
+        importer: importer.as_ref().and_then(|name| caches.pods.get(&ObjectRef::new(name).within(&namespace))),
+        worker: importer.filter(|_| is_bare(&target)).and_then(|name| context.live.shown(&namespace, &name)),
         unserved: prime.as_ref().and_then(|prime| caches.warning_of(prime.uid().as_deref())),
         target,
         prime,

@@ -174,6 +174,7 @@ fn through_prime(
         volume: None,
         unserved: None,
         preallocation,
+        importer: None,
         worker: None,
     };
     let start = match (populator::plan::plan(&observed, settings).create, class) {

@@ -6,11 +6,10 @@
 //! (nothing) ----------------------------------> prime is filled -> volume is handed over -> prime goes
 //!                                               (controller import)  PV.claimRef := target    once the target has it
 //! ```
+//! What the import has come to stands on the target (controller import).
 //!
 //! The volume is handed over only to the very target it was made for (uid), which is not being deleted and which it fits;
 //! the prime claim goes only after the volume has been seen to belong to the target.
-
-use std::collections::BTreeMap;
 
 use api::annotation;
 use api::render::FILESYSTEM;
@@ -36,8 +35,6 @@ pub(crate) struct Plan {
     pub(crate) create: Option<Box<PersistentVolumeClaim>>,
     /// Annotations of the target that change.
     pub(crate) annotations: Annotations,
-    /// Labels of the target that are new.
-    pub(crate) labels: BTreeMap<String, String>,
     /// Change of the volume, which hands it over.
     pub(crate) hand_over: Option<Value>,
     /// The prime claim has done its work.
@@ -48,23 +45,6 @@ pub(crate) struct Plan {
 
 /// How the names of provisioners begin that are Kubernetes' own code.
 const IN_TREE: &str = "kubernetes.io/";
-
-/// What a target's owner sees of its prime claim.
-const SHOWN: &[&str] = &[
-    annotation::IMPORT_POD,
-    annotation::POD_PHASE,
-    annotation::POD_READY,
-    annotation::POD_RESTARTS,
-    annotation::POD_SCHEDULABLE,
-    annotation::PREALLOCATION_APPLIED,
-    annotation::PREALLOCATION_REQUESTED,
-    annotation::RUNNING_CONDITION,
-    annotation::RUNNING_CONDITION_MESSAGE,
-    annotation::RUNNING_CONDITION_REASON,
-    annotation::IMPORT_FATAL_ERROR,
-    annotation::LAST_ERROR,
-    annotation::FINGERPRINT,
-];
 
 pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
     let target = &observed.target;
@@ -150,16 +130,13 @@ fn begin(observed: &Observed, settings: &Settings) -> Plan {
 }
 
 fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
-    let mut plan = shown(observed, prime);
+    let mut plan = Plan { annotations: progress(observed).into_iter().collect(), ..Plan::default() };
     if let Some(why) = observed.unserved.as_ref().filter(|_| !had_volume(prime)) {
         unserved(&mut plan, observed, prime, why);
-    } else if observed.target.annotations().contains_key(annotation::BOUND_CONDITION_REASON) {
-        let said =
-            [annotation::BOUND_CONDITION, annotation::BOUND_CONDITION_REASON, annotation::BOUND_CONDITION_MESSAGE];
-        plan.annotations.extend(said.map(|key| (key.to_owned(), None)));
+    } else {
+        served(&mut plan, &observed.target);
     }
-    let done = prime.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
-    if let Some(volume) = observed.volume.as_deref().filter(|_| done && is_bound(prime)) {
+    if let Some(volume) = observed.volume.as_deref().filter(|_| is_filled(observed) && is_bound(prime)) {
         match hand_over(volume, prime, &observed.target) {
             Ok(change) => {
                 plan.events.extend(change.as_ref().filter(|_| is_retained(observed)).map(|_| retained(prime)));
@@ -171,11 +148,16 @@ fn follow(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     plan
 }
 
+/// Whether the import has said that it is complete, and no importer is at work that would make that untrue.
+fn is_filled(observed: &Observed) -> bool {
+    let said = observed.target.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
+    said && observed.importer.as_deref().is_none_or(import::is_over)
+}
+
 /// Nobody looks at a prime claim: what keeps it from its volume is told on the target.
 fn unserved(plan: &mut Plan, observed: &Observed, prime: &PersistentVolumeClaim, why: &str) {
     let message = format!("[{}] : {why}", prime.name_any());
     if observed.target.annotations().get(annotation::BOUND_CONDITION_MESSAGE) == Some(&message) {
-        plan.annotations.remove(annotation::LAST_ERROR);
         return;
     }
     let trouble = Trouble::of(&Failure::new(Code::ClaimPending, why), true);
@@ -189,61 +171,38 @@ fn unserved(plan: &mut Plan, observed: &Observed, prime: &PersistentVolumeClaim,
     plan.events.push(Event::warning("ProvisioningFailed", &message));
 }
 
+/// What kept the prime claim from being made, or from its volume, is over. Of the importer's troubles the importer says so.
+fn served(plan: &mut Plan, target: &PersistentVolumeClaim) {
+    const OURS: [Code; 3] = [Code::ClaimPending, Code::QuotaExceeded, Code::ClaimNotValid];
+    if !target.annotations().contains_key(annotation::BOUND_CONDITION_REASON) {
+        return;
+    }
+    let said = [annotation::BOUND_CONDITION, annotation::BOUND_CONDITION_REASON, annotation::BOUND_CONDITION_MESSAGE];
+    let trouble = target.annotations().get(annotation::LAST_ERROR).and_then(|text| Trouble::from_json(text));
+    let is_ours = trouble.is_some_and(|trouble| OURS.iter().any(|code| code.name() == trouble.code));
+    let over = said.into_iter().chain(is_ours.then_some(annotation::LAST_ERROR));
+    plan.annotations.extend(over.map(|key| (key.to_owned(), None)));
+}
+
 /// A complete volume that cannot be handed over is told once.
 fn incompatible(plan: &mut Plan, observed: &Observed, why: &str) {
     let failure = Failure::new(Code::ClaimNotValid, why).remedy("delete the claim and make it again");
     let trouble = Trouble::of(&failure, true).to_json();
-    if observed.target.annotations().get(annotation::LAST_ERROR) == Some(&trouble) {
-        plan.annotations.remove(annotation::LAST_ERROR);
-    } else {
+    if observed.target.annotations().get(annotation::LAST_ERROR) != Some(&trouble) {
         plan.annotations.insert(annotation::LAST_ERROR.into(), Some(trouble));
         plan.events.push(Event::warning("ErrIncompatiblePVC", why));
     }
 }
 
-/// Annotations and labels of the target that the prime claim has by now.
-fn shown(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
-    let (before, now) = (observed.target.annotations(), prime.annotations());
-    let changed = |key: &&str| before.get(*key) != now.get(*key);
-    let annotations = SHOWN.iter().copied().filter(changed).map(|key| (key.to_owned(), now.get(key).cloned()));
-    let labels = prime.labels().iter().filter(|(key, _)| is_from_image(key, observed));
-    let progress = progress(observed, prime).map(|said| (annotation::POPULATOR_PROGRESS.to_owned(), Some(said)));
-    let failed = |plan: &Annotations| plan.get(annotation::LAST_ERROR).is_some_and(Option::is_some);
-    let mut annotations: Annotations = annotations.collect();
-    if !annotations.is_empty() && !before.contains_key(annotation::POPULATOR_PVC_PRIME) {
-        annotations.insert(annotation::POPULATOR_PVC_PRIME.into(), Some(prime.name_any()));
-    }
-    annotations.extend(progress.filter(|(key, said)| before.get(key) != said.as_ref()));
-    let mut events = Vec::new();
-    if failed(&annotations) {
-        let said = now.get(annotation::RUNNING_CONDITION_MESSAGE).cloned().unwrap_or_default();
-        events.push(Event::warning("importFailed", &said));
-    } else if annotations.get(annotation::POD_PHASE).and_then(Option::as_deref) == Some("Succeeded") {
-        events.push(Event::normal("importSucceeded", "Import Successful"));
-    }
-    Plan {
-        annotations,
-        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
-        events,
-        ..Plan::default()
-    }
-}
-
-/// How far the population of a claim is that no DataVolume stands for; nothing if nothing is known.
-fn progress(observed: &Observed, prime: &PersistentVolumeClaim) -> Option<String> {
+/// How far the population of a claim is that no DataVolume stands for, if that is news.
+fn progress(observed: &Observed) -> Option<(String, Option<String>)> {
     if !is_bare(&observed.target) {
         return None;
     }
-    let done = prime.annotations().get(annotation::POD_PHASE).is_some_and(|phase| phase == "Succeeded");
-    if done { Some(live::ALL.to_owned()) } else { observed.worker.as_ref().and_then(live::percent) }
-}
-
-/// Labels that an image brought to the prime claim and the target does not have.
-fn is_from_image(key: &str, observed: &Observed) -> bool {
-    key.contains("kubevirt.io/")
-        && !key.starts_with("cdi.kubevirt.io")
-        && !key.starts_with("prometheus.")
-        && !observed.target.labels().contains_key(key)
+    let now =
+        if is_filled(observed) { Some(live::ALL.to_owned()) } else { observed.worker.as_ref().and_then(live::percent) };
+    let before = observed.target.annotations().get(annotation::POPULATOR_PROGRESS);
+    (now.is_some() && now.as_ref() != before).then(|| (annotation::POPULATOR_PROGRESS.to_owned(), now))
 }
 
 /// The change of `volume` that makes it the target's; nothing if it is already.
@@ -304,14 +263,7 @@ fn clean_up(observed: &Observed, prime: &PersistentVolumeClaim) -> Plan {
     if holder != observed.target.uid() || prime.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    if is_retained(observed) {
-        return Plan::default();
-    }
-    // What it came to is shown before it goes, but for the fingerprint: the target had it before its volume, and may be written
-    // to by now.
-    let mut plan = Plan { delete_prime: true, ..shown(observed, prime) };
-    plan.annotations.remove(annotation::FINGERPRINT);
-    plan
+    Plan { delete_prime: !is_retained(observed), ..Plan::default() }
 }
 
 #[cfg(test)]

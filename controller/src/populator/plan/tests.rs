@@ -23,14 +23,15 @@ fn observed(phase: &str, binding: &str, annotations: &[(&str, &str)]) -> Observe
         volume: None,
         unserved: None,
         preallocation: false,
+        importer: None,
         worker: None,
     }
 }
 
-/// With a prime claim in this phase, and its volume.
+/// With a prime claim in this phase, and its volume; these annotations say on the target what the import has come to.
 fn with_prime(phase: &str, annotations: &[(&str, &str)]) -> Observed {
-    let mut observed = observed("Pending", "Immediate", &[]);
-    observed.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", phase, annotations)));
+    let mut observed = observed("Pending", "Immediate", annotations);
+    observed.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", phase, &[])));
     observed.volume = (phase == "Bound").then(|| Arc::new(sample::volume_of("prime-uid-of-disk")));
     observed
 }
@@ -87,14 +88,6 @@ fn the_prime_claim_asks_for_the_same_volume_and_for_the_import() {
 }
 
 #[test]
-fn what_the_prime_claim_comes_to_is_shown_on_the_target() {
-    let plan = decided(&with_prime("Bound", &[(annotation::POD_PHASE, "Running"), (annotation::POD_RESTARTS, "2")]));
-    assert_eq!(plan.annotations.get(annotation::POD_PHASE), Some(&Some("Running".to_owned())));
-    assert_eq!(plan.annotations.get(annotation::POD_RESTARTS), Some(&Some("2".to_owned())));
-    assert_eq!(plan.hand_over, None, "nothing is handed over before it is complete");
-}
-
-#[test]
 fn what_keeps_the_prime_claim_from_a_volume_is_told_on_the_target_until_it_has_one() {
     for (phase, told) in [("Pending", true), ("Bound", false), ("Lost", false)] {
         let mut seen = with_prime(phase, &[]);
@@ -107,7 +100,36 @@ fn what_keeps_the_prime_claim_from_a_volume_is_told_on_the_target_until_it_has_o
 }
 
 #[test]
+fn what_is_over_is_not_told_any_more_and_the_importers_troubles_are_its_own() {
+    let code_of = |code| Trouble::of(&Failure::new(code, "why"), true).to_json();
+    for (code, goes) in [
+        (Code::ClaimPending, true),
+        (Code::QuotaExceeded, true),
+        (Code::SourceNotFound, false),
+        (Code::PodUnschedulable, false),
+    ] {
+        let said = [(annotation::BOUND_CONDITION_REASON, "Pending"), (annotation::LAST_ERROR, &*code_of(code))];
+        let plan = decided(&with_prime("Bound", &said));
+        assert_eq!(plan.annotations.get(annotation::BOUND_CONDITION_REASON), Some(&None));
+        assert_eq!(plan.annotations.contains_key(annotation::LAST_ERROR), goes, "{code:?}");
+    }
+    let plan = decided(&with_prime("Bound", &[(annotation::LAST_ERROR, &*code_of(Code::QuotaExceeded))]));
+    assert_eq!(plan, Plan::default(), "nothing of ours is told: it is the importer's quota");
+}
+
+#[test]
+fn a_volume_that_an_importer_works_on_is_not_handed_over_whatever_is_said() {
+    let mut seen = with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]);
+    let pod = |state: Value| Arc::new(sample::pod(&sample::container("Running", 0, &state, &Value::Null)));
+    seen.importer = Some(pod(json!({"running": {}})));
+    assert_eq!(decided(&seen).hand_over, None);
+    seen.importer = Some(pod(sample::ended(0, "Completed", "{}")));
+    assert!(decided(&seen).hand_over.is_some());
+}
+
+#[test]
 fn the_volume_is_handed_over_when_it_is_complete() {
+    assert_eq!(decided(&with_prime("Bound", &[(annotation::POD_PHASE, "Running")])).hand_over, None);
     let plan = decided(&with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]));
     let claim = &plan.hand_over.unwrap()["spec"]["claimRef"];
     assert_eq!(
@@ -155,22 +177,10 @@ fn the_prime_claim_goes_when_the_target_is_seen_to_have_the_volume() {
         ("disk", &[(annotation::RETAIN_AFTER_COMPLETION, "true")], false),
     ] {
         let mut seen = observed("Bound", "Immediate", annotations);
-        seen.prime =
-            Some(Arc::new(sample::claim("prime-uid-of-disk", "Lost", &[(annotation::POD_PHASE, "Succeeded")])));
+        seen.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", "Lost", &[])));
         seen.volume = Some(Arc::new(sample::volume_of(holder)));
         assert_eq!(decided(&seen).delete_prime, goes, "{holder} {annotations:?}");
     }
-}
-
-#[test]
-fn a_fingerprint_that_a_consumer_made_untrue_is_not_shown_again() {
-    let mut seen = observed("Bound", "Immediate", &[]);
-    let words = [(annotation::POD_PHASE, "Succeeded"), (annotation::FINGERPRINT, "gantry1:1:ff")];
-    seen.prime = Some(Arc::new(sample::claim("prime-uid-of-disk", "Lost", &words)));
-    seen.volume = Some(Arc::new(sample::volume_of("disk")));
-    let plan = decided(&seen);
-    assert!(plan.delete_prime && plan.annotations.contains_key(annotation::POD_PHASE));
-    assert!(!plan.annotations.contains_key(annotation::FINGERPRINT));
 }
 
 #[test]
@@ -210,7 +220,8 @@ fn a_prime_claim_that_is_to_stay_is_told_when_its_volume_goes() {
     let mut seen = with_prime("Bound", &[(annotation::POD_PHASE, "Succeeded")]);
     let told = |seen: &Observed| decided(seen).events.iter().any(|event| event.reason == "RetainedPVCPrime");
     assert!(!told(&seen));
-    seen.target = Arc::new(sample::claim("disk", "Pending", &[(annotation::RETAIN_AFTER_COMPLETION, "true")]));
+    let retained = [(annotation::POD_PHASE, "Succeeded"), (annotation::RETAIN_AFTER_COMPLETION, "true")];
+    seen.target = Arc::new(sample::claim("disk", "Pending", &retained));
     assert!(told(&seen));
 }
 

@@ -83,20 +83,23 @@ fn phase_of(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.status.as_ref()?.phase.as_deref()
 }
 
-/// A pod may run, or have ended, before anybody could look: that it was made is told first, as somebody may wait for that word.
+/// A pod may run, or have ended, before anybody could look: that it was made, and that it ran, is told first, as somebody may
+/// wait for that word.
 fn phase(observed: &Observed, hindrance: Option<&Hindrance>, before: &DataVolumeStatus) -> Phase {
-    let reached = reached(observed, hindrance, before);
     let had_pod = observed.claim.as_deref().is_some_and(|claim| had_pod(claim, &observed.data_volume));
-    let is_ahead =
-        matches!(reached, Phase::ImportInProgress | Phase::Succeeded) && before.known_phase().is_before_workers();
-    if had_pod && is_ahead { Phase::ImportScheduled } else { reached }
+    match (before.known_phase(), reached(observed, hindrance, before)) {
+        (told, Phase::ImportInProgress | Phase::Succeeded) if had_pod && told.is_before_workers() => {
+            Phase::ImportScheduled
+        }
+        (Phase::ImportScheduled, Phase::Succeeded) if had_pod => Phase::ImportInProgress,
+        (_, reached) => reached,
+    }
 }
 
 /// Whether a pod was made to fill the claim for this DataVolume.
 fn had_pod(claim: &PersistentVolumeClaim, data_volume: &DataVolume) -> bool {
     is_ours(claim, data_volume)
         && !is_adopted(claim, data_volume)
-        && !is_prepopulated(claim, data_volume)
         && claim.annotations().contains_key(annotation::IMPORT_POD)
 }
 

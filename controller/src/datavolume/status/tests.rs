@@ -72,7 +72,7 @@ fn the_phase_follows_the_claim_and_its_worker() {
 }
 
 #[test]
-fn that_a_pod_was_made_is_told_before_what_has_come_of_it() {
+fn that_a_pod_was_made_and_ran_is_told_before_what_has_come_of_it() {
     let told = |before: &str, mut seen: Observed| {
         let status = DataVolumeStatus { phase: Some(before.into()), ..DataVolumeStatus::default() };
         seen.data_volume = Arc::new(DataVolume { status: Some(status), ..(*seen.data_volume).clone() });
@@ -84,7 +84,16 @@ fn that_a_pod_was_made_is_told_before_what_has_come_of_it() {
         for before in ["", "Pending", "PendingPopulation", "WaitForFirstConsumer", "PVCBound"] {
             assert_eq!(told(before, with_pod.clone()), "ImportScheduled", "{before} {now}");
         }
-        assert_eq!(told("ImportScheduled", with_pod.clone()), reached);
+        assert_eq!(told("ImportScheduled", with_pod.clone()), "ImportInProgress");
+        assert_eq!(told("ImportInProgress", with_pod.clone()), reached);
+        let mut marked = with_pod.clone();
+        let claim = Arc::make_mut(marked.claim.as_mut().unwrap());
+        claim.metadata.annotations.as_mut().unwrap().insert(annotation::POPULATED_FOR.into(), "disk".into());
+        assert_eq!(
+            told("ImportScheduled", marked),
+            "ImportInProgress",
+            "that the claim is known to be filled is no matter"
+        );
         let without = [(annotation::POD_PHASE, now), (annotation::POD_RESTARTS, "0")];
         assert_eq!(told("Pending", observed("Bound", &without)), reached, "without a pod");
         let mut adopted = with_pod;

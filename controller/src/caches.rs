@@ -2,6 +2,7 @@
 //! is searched for either: an index leads to them.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use api::cdi::{Cdi, CdiConfig, DataVolume, StorageProfile, VolumeImportSource};
 use api::volume::Volume;
@@ -11,6 +12,8 @@ use kube::ResourceExt;
 use kube::api::{DynamicObject, ObjectMeta};
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use reconcile::{Departed, Index};
+
+use crate::names;
 
 /// One cache for each kind.
 #[derive(Clone)]
@@ -90,10 +93,29 @@ impl Caches {
         }
     }
 
+    /// The importer of a claim, while it is there.
+    pub(crate) fn importer_of(&self, claim: &PersistentVolumeClaim) -> Option<Arc<Pod>> {
+        self.pods.get(&importer_of(claim)).filter(|pod| is_of(pod.as_ref(), claim))
+    }
+
+    /// The importer of a claim that has gone before the claim said what it came to.
+    pub(crate) fn departed_importer_of(&self, claim: &PersistentVolumeClaim) -> Option<Arc<Pod>> {
+        self.departed.get(&importer_of(claim)).filter(|pod| is_of(pod.as_ref(), claim))
+    }
+
     /// Names of the pods that use a claim and have not ended.
     pub(crate) fn users_of(&self, claim: &PersistentVolumeClaim) -> Vec<String> {
         self.indexes.users.get(&ObjectRef::from_obj(claim)).iter().map(|pod| pod.name_any()).collect()
     }
+}
+
+fn importer_of(claim: &PersistentVolumeClaim) -> ObjectRef<Pod> {
+    ObjectRef::new(&names::importer(&claim.name_any())).within(&claim.namespace().unwrap_or_default())
+}
+
+/// Whether an object was made for a claim: another's of the same name is not ours to touch.
+pub(crate) fn is_of(object: &impl ResourceExt, claim: &PersistentVolumeClaim) -> bool {
+    object.owner_references().iter().any(|owner| Some(&owner.uid) == claim.metadata.uid.as_ref())
 }
 
 /// Whether all containers of a pod have ended for good.

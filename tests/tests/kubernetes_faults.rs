@@ -35,6 +35,8 @@ enum Fault {
     ImporterKilled,
     ImporterEvicted,
     NodeDrained,
+    /// Somebody deletes the claim that is filled in place of the user's.
+    PrimeDeleted,
     ControllerKilled,
     WebhookKilled,
     KubeletKilled,
@@ -42,14 +44,15 @@ enum Fault {
 }
 
 use Fault::{
-    ApiServerKilled, ControllerKilled, ImporterEvicted, ImporterKilled, KubeletKilled, NodeDrained, WebhookKilled,
+    ApiServerKilled, ControllerKilled, ImporterEvicted, ImporterKilled, KubeletKilled, NodeDrained, PrimeDeleted,
+    WebhookKilled,
 };
 
 /// Those of one line happen to imports side by side, each at a moment of its own. Nobody can be asked for anything without an API
 /// server, so it goes alone.
 const WAVES: [&[Fault]; 3] = [
     &[ImporterKilled, ImporterEvicted, ControllerKilled, WebhookKilled],
-    &[NodeDrained, KubeletKilled],
+    &[NodeDrained, KubeletKilled, PrimeDeleted],
     &[ApiServerKilled],
 ];
 
@@ -65,6 +68,8 @@ impl Fault {
             ImporterKilled | ImporterEvicted | NodeDrained => AGAIN,
             // A drained node is rid of all importers.
             KubeletKilled => AGAIN,
+            // With all that was in its volume.
+            PrimeDeleted => SIZE + BESIDES + AGAIN,
             ControllerKilled | WebhookKilled | ApiServerKilled => 0,
         }
     }
@@ -130,7 +135,7 @@ impl<'a> Watched<'a> {
     /// server for a while.
     fn survive(&self, fault: Fault, name: &str, noise: &mut Noise) -> Result<()> {
         let moment = if fault.is_of_importer() { Moment::draw_before_end(noise) } else { Moment::draw(noise) };
-        let populator = noise.below(2) == 0;
+        let populator = noise.below(2) == 0 || fault == PrimeDeleted;
         self.create(&DataVolume::http(name, &self.bed.url_for(name)).populator(populator).block(true))?;
         let mut follower = self.user(&["dv", "--namespace", self.namespace.name(), "--watch", name]);
         let follower = follower.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -182,6 +187,7 @@ impl<'a> Watched<'a> {
             ImporterKilled => self.of_importer(name, populator, |pod| self.kill_importer(pod)),
             ImporterEvicted => self.of_importer(name, populator, |pod| self.evict(pod)),
             NodeDrained => self.of_importer(name, populator, |_| self.drain(pause)),
+            PrimeDeleted => self.delete(&self.written(name, true)?),
             ControllerKilled => self.kill("cdi-controller"),
             WebhookKilled => self.kill("cdi-apiserver"),
             KubeletKilled => self.restart("kubelet", pause),
@@ -193,13 +199,7 @@ impl<'a> Watched<'a> {
     fn of_importer(&self, name: &str, populator: bool, strike: impl Fn(&str) -> Result<bool>) -> Result<String> {
         let end = Instant::now() + Duration::from_secs(60);
         while !self.watcher.has_come_to(name, "Succeeded") {
-            let pod = if populator {
-                let uid = ["get", "pvc", name, "--ignore-not-found", "--output", "jsonpath={.metadata.uid}"];
-                let uid = self.namespace.ask(&uid)?;
-                format!("importer-prime-{uid}")
-            } else {
-                format!("importer-{name}")
-            };
+            let pod = format!("importer-{}", self.written(name, populator)?);
             if self.namespace.object(&format!("pod/{pod}"))?.is_some() && strike(&pod)? {
                 return Ok(format!("{pod} struck"));
             }
@@ -207,6 +207,21 @@ impl<'a> Watched<'a> {
             sleep(Duration::from_millis(50));
         }
         Ok("its importer had ended".into())
+    }
+
+    /// Name of the claim that an import writes to: the claim itself, or the one that is handed over to it.
+    fn written(&self, name: &str, populator: bool) -> Result<String> {
+        if !populator {
+            return Ok(name.to_owned());
+        }
+        let uid = ["get", "pvc", name, "--ignore-not-found", "--output", "jsonpath={.metadata.uid}"];
+        Ok(format!("prime-{}", self.namespace.ask(&uid)?))
+    }
+
+    /// Deletes a claim, unless it is not there.
+    fn delete(&self, claim: &str) -> Result<String> {
+        let deleted = self.namespace.ask(&["delete", "pvc", claim, "--ignore-not-found", "--wait=false"])?;
+        Ok(if deleted.is_empty() { format!("{claim} is not there") } else { deleted.trim().to_owned() })
     }
 
     /// Kills the importer of a pod; false if it does not run.

@@ -24,7 +24,7 @@ use self::plan::Plan;
 pub(crate) use self::plan::is_finished;
 pub(crate) use self::request::{Request, annotations, content};
 pub(crate) use self::status::{Annotations, finished_at, is_over, restarts_of};
-pub(crate) use self::told::target_of;
+pub(crate) use self::told::{forgotten, target_of};
 use crate::Context;
 
 /// Brings one claim a step nearer to its disk.

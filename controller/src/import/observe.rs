@@ -30,12 +30,8 @@ pub(crate) struct Observed {
 }
 
 pub(super) fn observe(claim: Arc<PersistentVolumeClaim>, context: &Context) -> Observed {
-    let namespace = claim.namespace().unwrap_or_default();
     let caches = &context.caches;
-    let name = ObjectRef::new(&names::importer(&claim.name_any())).within(&namespace);
-    let pod = caches.pods.get(&name).or_else(|| caches.departed.get(&name));
-    // Another's pod of that name is not ours to touch.
-    let pod = pod.filter(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == claim.uid().as_ref()));
+    let pod = caches.importer_of(&claim).or_else(|| caches.departed_importer_of(&claim));
     let class = class_of(&claim, context);
     Observed {
         unmounted: pod.as_ref().and_then(|pod| caches.warning_of(pod.uid().as_deref())),

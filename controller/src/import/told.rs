@@ -52,6 +52,15 @@ pub(super) fn as_told(prime: &PersistentVolumeClaim, target: &PersistentVolumeCl
     prime
 }
 
+/// The change that lets an import of this target begin again. It waits for its next pod, as after any pod that failed: a
+/// DataVolume's phase goes back no further than to that.
+pub(crate) fn forgotten(target: &PersistentVolumeClaim) -> Annotations {
+    let told = TOLD.iter().filter(|key| target.annotations().contains_key(**key));
+    let mut change: Annotations = told.map(|key| ((*key).to_owned(), None)).collect();
+    change.insert(annotation::POD_PHASE.to_owned(), Some("Pending".to_owned()));
+    change
+}
+
 /// What a plan for a prime claim means for its target.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Told {

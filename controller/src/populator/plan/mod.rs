@@ -59,7 +59,7 @@ pub(crate) fn plan(observed: &Observed, settings: &Settings) -> Plan {
     match &observed.prime {
         Some(prime) if is_bound(target) => clean_up(observed, prime),
         Some(prime) => follow(observed, prime),
-        None if import::is_finished(target.annotations()) => Plan::default(),
+        None if import::is_finished(target.annotations()) => finished(observed),
         None if is_undriven(observed) => undriven(target),
         None if is_bound(target) || !may_begin(observed) => Plan::default(),
         None => begin(observed, settings),
@@ -109,6 +109,21 @@ fn refused(target: &PersistentVolumeClaim, failure: &Failure) -> Plan {
     Plan {
         annotations: [(annotation::LAST_ERROR.to_owned(), Some(trouble))].into(),
         events: vec![Event::warning("ErrClaimNotValid", &failure.to_string())],
+        ..Plan::default()
+    }
+}
+
+/// What was complete has been handed over, or its prime claim was deleted before that, and its volume with it.
+fn finished(observed: &Observed) -> Plan {
+    let target = &observed.target;
+    if had_volume(target) || observed.volume.is_some() {
+        return Plan::default();
+    }
+    let why =
+        "the claim that was filled is gone and its volume with it, before that was handed over: it is filled again";
+    Plan {
+        annotations: import::forgotten(target),
+        events: vec![Event::warning("ErrIncompatiblePVC", why)],
         ..Plan::default()
     }
 }

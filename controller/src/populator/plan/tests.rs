@@ -184,6 +184,22 @@ fn the_prime_claim_goes_when_the_target_is_seen_to_have_the_volume() {
 }
 
 #[test]
+fn a_target_is_filled_again_where_its_complete_volume_went_before_it_was_handed_over() {
+    let said = [(annotation::POD_PHASE, "Succeeded"), (annotation::FINGERPRINT, "gantry1:1:ff"), ("team/owner", "me")];
+    let plan = decided(&observed("Pending", "Immediate", &said));
+    let change = [(annotation::POD_PHASE, Some("Pending")), (annotation::FINGERPRINT, None)];
+    let change = change.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)));
+    assert_eq!((plan.annotations, plan.events.len()), (change.into(), 1));
+    assert!(decided(&observed("Pending", "Immediate", &[(annotation::POD_PHASE, "Pending")])).create.is_some());
+    for phase in ["Bound", "Lost"] {
+        assert_eq!(decided(&observed(phase, "Immediate", &said)), Plan::default(), "{phase}");
+    }
+    let mut handed_over = observed("Pending", "Immediate", &said);
+    handed_over.volume = Some(Arc::new(sample::volume_of("disk")));
+    assert_eq!(decided(&handed_over), Plan::default());
+}
+
+#[test]
 fn how_far_it_is_is_shown_on_a_claim_that_no_data_volume_stands_for() {
     let worker = |at: u64| contract::pod::Worker {
         schema: contract::SCHEMA.into(),

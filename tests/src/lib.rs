@@ -9,11 +9,11 @@ use fixtures::family;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+mod api;
 pub mod bed;
 mod bounded;
 pub mod consumer;
 pub mod data_volume;
-mod kubectl;
 pub mod metrics;
 pub mod moment;
 pub mod objects;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use fixtures::kubernetes::Cluster;
 use serde_json::Value;
 
-use crate::kubectl::Watching;
+use crate::api::{Objects, is_state};
 
 /// How long something in a cluster may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -78,8 +78,9 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// When the API server does not answer.
     pub fn object(&self, object: &str) -> Result<Option<Value>> {
-        let text = self.ask(&["get", object, "--ignore-not-found", "--output", "json"])?;
-        Ok(if text.trim().is_empty() { None } else { Some(serde_json::from_str(&text)?) })
+        let (kind, fields) = selected(object)?;
+        let mut found = self.objects(kind, &fields).list()?;
+        Ok(found["items"].get_mut(0).map(Value::take))
     }
 
     /// An object that must be there.
@@ -95,7 +96,8 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// When it does not come true in time; what the object came to is part of the error.
     pub fn until(&self, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        let found = named(self.cluster, &["--namespace", &self.name], object, holds)?;
+        let (kind, fields) = selected(object)?;
+        let found = self.objects(kind, &fields).first(holds)?;
         found.with_context(|| format!("{object} is not {what}\n{}", self.state_of(object)))
     }
 
@@ -113,7 +115,7 @@ impl<'a> Namespace<'a> {
     /// When it does not come in time; what there is in the namespace is part of the error.
     pub fn until_event(&self, kind: &str, name: &str, reason: &str) -> Result<Value> {
         let selector = format!("involvedObject.kind={kind},involvedObject.name={name},reason={reason}");
-        let found = watched(self.cluster, &["--namespace", &self.name], ("events", &selector), |_| true)?;
+        let found = self.objects("events", &selector).first(|_| true)?;
         found.with_context(|| format!("{reason} is not told of {kind} {name}\n{}", self.state_of("events")))
     }
 
@@ -122,9 +124,9 @@ impl<'a> Namespace<'a> {
     /// # Errors
     /// When it stays.
     pub fn gone(&self, object: &str) -> Result<()> {
-        let timeout = format!("--timeout={}s", PATIENCE.as_secs());
-        let waited = self.ask(&["wait", "--for=delete", object, &timeout]);
-        waited.map(drop).with_context(|| format!("{object} is not gone\n{}", self.state_of(object)))
+        let (kind, fields) = selected(object)?;
+        let gone = self.objects(kind, &fields).gone()?;
+        gone.then_some(()).with_context(|| format!("{object} is not gone\n{}", self.state_of(object)))
     }
 
     /// Kinds and reasons of the events of all objects called `name`, in the order in which they were told.
@@ -133,14 +135,17 @@ impl<'a> Namespace<'a> {
     /// When the API server does not answer.
     pub fn events(&self, name: &str) -> Result<Vec<(String, String)>> {
         let of_object = format!("involvedObject.name={name}");
-        let text = self.ask(&["get", "events", "--field-selector", &of_object, "--output", "json"])?;
-        let list: Value = serde_json::from_str(&text)?;
+        let list = self.objects("events", &of_object).list()?;
         // Those of Kubernetes' own controllers have the other time, in whole seconds.
         let time = |event: &Value| event["eventTime"].as_str().or(event["firstTimestamp"].as_str()).map(str::to_owned);
         let mut events = list["items"].as_array().cloned().unwrap_or_default();
         events.sort_by_key(time);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(events.iter().map(|event| (text(&event["involvedObject"]["kind"]), text(&event["reason"]))).collect())
+    }
+
+    fn objects<'b>(&'b self, kind: &'b str, fields: &'b str) -> Objects<'b> {
+        Objects { cluster: self.cluster, namespace: Some(&self.name), kind, fields }
     }
 
     fn state_of(&self, object: &str) -> String {
@@ -168,38 +173,54 @@ impl Drop for Namespace<'_> {
 /// # Errors
 /// When it does not come true in time; what the object came to is part of the error.
 pub fn until(cluster: &Cluster, object: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-    let found = named(cluster, &[], object, holds)?;
+    let (kind, fields) = selected(object)?;
+    let found = Objects { cluster, namespace: None, kind, fields: &fields }.first(holds)?;
     let state = || cluster.ask(&["get", object, "--output", "yaml"]).unwrap_or_else(|error| format!("{error:#}"));
     found.with_context(|| format!("{object} is not {what}\n{}", state()))
 }
 
-/// The first state of an object from now on of which `holds` is true, if it comes in time.
-fn named(cluster: &Cluster, place: &[&str], object: &str, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+/// Kind and field selector of an object such as `pod/one`.
+fn selected(object: &str) -> Result<(&str, String)> {
     let (kind, name) = object.split_once('/').context("an object is KIND/NAME")?;
-    watched(cluster, place, (kind, &format!("metadata.name={name}")), holds)
+    Ok((kind, format!("metadata.name={name}")))
 }
 
-/// The same of any object of a kind whose fields are as selected.
-fn watched(
-    cluster: &Cluster,
-    place: &[&str],
-    (kind, selector): (&str, &str),
-    holds: impl Fn(&Value) -> bool,
-) -> Result<Option<Value>> {
+impl Objects<'_> {
+    /// The first state of one of them from now on of which `holds` is true, if it comes in time.
+    fn first(&self, holds: impl Fn(&Value) -> bool) -> Result<Option<Value>> {
+        in_time(|left| {
+            let (_watching, events) = self.watch(None, left)?;
+            let mut states = events.filter(is_state).map(|mut event| event["object"].take());
+            Ok(states.find(|state| holds(state)))
+        })
+    }
+
+    /// Whether there are none, or one has gone in time.
+    fn gone(&self) -> Result<bool> {
+        let gone = in_time(|left| {
+            let list = self.list()?;
+            if list["items"].as_array().is_some_and(Vec::is_empty) {
+                return Ok(Some(()));
+            }
+            let (_watching, mut events) = self.watch(list["metadata"]["resourceVersion"].as_str(), left)?;
+            Ok(events.find(|event| event["type"] == "DELETED").map(drop))
+        });
+        Ok(gone?.is_some())
+    }
+}
+
+/// What `look` finds, which is told for how many seconds it may; it looks again when the API server goes, which is what some
+/// tests bring about.
+fn in_time<T>(look: impl Fn(u64) -> Result<Option<T>>) -> Result<Option<T>> {
     let end = Instant::now() + PATIENCE;
     loop {
         let left = end.saturating_duration_since(Instant::now()).as_secs();
         if left == 0 {
             return Ok(None);
         }
-        let timeout = format!("--request-timeout={left}s");
-        let arguments = [place, &[kind, "--field-selector", selector, &timeout]].concat();
-        let (_watching, events) = Watching::start(cluster, &arguments)?;
-        let mut states = events.filter(|event| event["type"] != "DELETED").map(|mut event| event["object"].take());
-        if let Some(found) = states.find(|state| holds(state)) {
+        if let Some(found) = look(left)? {
             return Ok(Some(found));
         }
-        // The API server went, which is what some tests bring about.
         sleep(Duration::from_millis(200));
     }
 }

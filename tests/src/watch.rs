@@ -12,10 +12,12 @@ use anyhow::{Result, ensure};
 use fixtures::kubernetes::Cluster;
 use serde_json::Value;
 
-use crate::kubectl::Watching;
+use crate::api::{Objects, Watching, is_state};
 
 /// How long a state may be waited for.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Seconds after which a watch begins again.
+const HOURS: u64 = 3 * 3600;
 /// Phases that an import passes, those of one line in any order.
 const ORDER: [&[&str]; 5] = [
     &["", "Pending", "WaitForFirstConsumer", "PendingPopulation"],
@@ -48,7 +50,7 @@ struct Seen {
     states: BTreeMap<String, Vec<Value>>,
     /// What [`Check`] found.
     finished: BTreeMap<String, Result<(), String>>,
-    kubectl: Option<Watching>,
+    watching: Option<Watching>,
     over: bool,
 }
 
@@ -190,17 +192,19 @@ impl Shared {
 
     /// One watch, from its list to its end.
     fn follow(&self) -> Result<()> {
-        let (watching, events) = Watching::start(&self.cluster, &["--namespace", &self.namespace, "datavolumes"])?;
+        let (cluster, namespace) = (&self.cluster, Some(&*self.namespace));
+        let data_volumes = Objects { cluster, namespace, kind: "datavolumes", fields: "" };
+        let (watching, events) = data_volumes.watch(None, HOURS)?;
         let over = {
             let mut seen = self.seen();
-            seen.kubectl = Some(watching);
+            seen.watching = Some(watching);
             seen.over
         };
         if over {
             self.end();
         }
         for mut event in events {
-            if event["type"] != "DELETED" {
+            if is_state(&event) {
                 self.take(event["object"].take());
             }
         }
@@ -222,9 +226,9 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Ends kubectl, which ends the reading of what it says.
+    /// Ends the watch, and with it the reading of what it says.
     fn end(&self) {
-        let watching = self.seen().kubectl.take();
+        let watching = self.seen().watching.take();
         drop(watching);
     }
 

@@ -88,6 +88,30 @@ fn a_claim_that_loses_its_volume_fails_the_data_volume() -> Result<()> {
     Ok(())
 }
 
+/// A complete volume that does not fit any more waits for somebody, who deletes it.
+#[test]
+#[ignore = "needs a cluster: cargo xtask kubernetes test"]
+fn a_complete_volume_that_goes_before_it_is_handed_over_is_made_again() -> Result<()> {
+    let bed = Bed::new(SIZE, "")?;
+    let namespace = Namespace::restricted(&bed.cluster, "remade")?;
+    let held = bed.server.hold()?;
+    bed.data_volume("disk").apply(&namespace)?;
+    let target = namespace.until("pvc/disk", "there", |_| true)?;
+    let prime = format!("prime-{}", uid(&target).as_str().unwrap_or_default());
+    let filled = namespace.until_phase(&format!("pvc/{prime}"), "Bound")?;
+    let volume = filled["spec"]["volumeName"].as_str().context("no volume")?;
+    let smaller = r#"{"spec": {"capacity": {"storage": "1Mi"}}}"#;
+    bed.cluster.ask(&["patch", "pv", volume, "--type", "merge", "--patch", smaller])?;
+    drop(held);
+    namespace.told("disk", "claim-not-valid")?;
+    namespace.ask(&["delete", "pvc", &prime, "--wait=false"])?;
+    namespace.succeeded("disk")?;
+    ensure!(namespace.there("pvc/disk")?["spec"]["volumeName"] != volume, "it has the volume that was deleted");
+    let digest = consumer::digest(&namespace, "disk", false, SIZE)?;
+    ensure!(digest == bed.digest()?, "it holds something else: {digest}");
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs a cluster: cargo xtask kubernetes test"]
 fn a_quota_is_told_and_the_import_goes_on_once_it_allows_it() -> Result<()> {

@@ -113,10 +113,12 @@ fn refused(target: &PersistentVolumeClaim, failure: &Failure) -> Plan {
     }
 }
 
-/// What was complete has been handed over, or its prime claim was deleted before that, and its volume with it.
+/// What was complete has been handed over, or its prime claim was deleted before that, and its volume with it. A claim that
+/// names its volume, such as one that was restored, has or gets that.
 fn finished(observed: &Observed) -> Plan {
     let target = &observed.target;
-    if had_volume(target) || observed.volume.is_some() {
+    let names_volume = target.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
+    if had_volume(target) || names_volume || observed.volume.is_some() {
         return Plan::default();
     }
     let why =

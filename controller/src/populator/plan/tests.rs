@@ -197,6 +197,11 @@ fn a_target_is_filled_again_where_its_complete_volume_went_before_it_was_handed_
     let mut handed_over = observed("Pending", "Immediate", &said);
     handed_over.volume = Some(Arc::new(sample::volume_of("disk")));
     assert_eq!(decided(&handed_over), Plan::default());
+    let mut restored = observed("Pending", "Immediate", &said);
+    let mut target = (*restored.target).clone();
+    target.spec.as_mut().unwrap().volume_name = Some("volume".into());
+    restored.target = Arc::new(target);
+    assert_eq!(decided(&restored), Plan::default());
 }
 
 #[test]

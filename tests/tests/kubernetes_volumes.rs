@@ -86,6 +86,9 @@ metadata: {name: snapshot-of-$name}
 spec: {volumeSnapshotClassName: gantry, source: {persistentVolumeClaimName: $name}}
 ";
 
+/// Of a claim whose volume grows when it is next used.
+const NODE_IS_TO_GROW_IT: &str = r#".status.conditions[?(@.type=="FileSystemResizePending")].status"#;
+
 /// Volume mode, its part of a container, and where the disk is in it.
 type Mode = (&'static str, &'static str, &'static str);
 
@@ -206,9 +209,11 @@ fn the_sidecars_take_snapshots_of_volumes_in_use_restore_clone_and_grow_them() -
             if mode.0 == "Block" || may_grow_mounted()? {
                 let larger = r#"{"spec": {"resources": {"requests": {"storage": "128Mi"}}}}"#;
                 cluster.ask(&["patch", "pvc", &claim.name, "--patch", larger])?;
-                // A volume grows on its node, when it is next used.
+                // A volume grows on its node, when it is next used: by a pod that comes after the kubelet was asked to do it.
+                let object = format!("pvc/{}", claim.name);
+                until(&cluster, &object, NODE_IS_TO_GROW_IT, "True")?;
                 claim.digest(FIRST.len() as u64)?;
-                until(&cluster, &format!("pvc/{}", claim.name), ".status.capacity.storage", "128Mi")?;
+                until(&cluster, &object, ".status.capacity.storage", "128Mi")?;
             } else {
                 println!("not grown: a mounted ext4 needs CAP_SYS_RESOURCE for it, which this machine withholds");
             }

@@ -3,13 +3,14 @@
 //! Nearly all of a test's time is waiting for a kubelet, a sidecar or a pod, so files run at the same time, and tests of a file
 //! too. Those that change or count what all have in common have the cluster to themselves, one test at a time, after the others.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::cargo::{build_tests, command, list, metadata, show_and_run, text};
+use crate::cargo::{build_tests, command, list, metadata, text};
 use crate::soak::TIMES;
 
 /// Files of tests that need a cluster begin with this; each of their tests says so by being ignored elsewhere.
@@ -68,31 +69,58 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32) -> Result<()
     let (mut alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
     alone.sort_by_key(|file| ALONE.iter().position(|alone| alone == file));
     let mut failed = run_together(&together, test)?;
-    failed.extend(alone.into_iter().filter(|file| show_and_run(&mut test(file)).is_err()));
-    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    for file in alone {
+        failed.extend(run_alone(file, test(file))?);
+    }
+    // Once more, since what the others said afterwards is long, and what shows a log may cut it in its middle.
+    for (file, said) in &failed {
+        eprintln!("{file} failed:{}", &said[said.find(FAILURES).unwrap_or(said.len())..]);
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.iter().map(|(file, _)| *file).collect::<Vec<_>>().join(", "));
     Ok(())
 }
+
+/// Where a test program tells why tests failed.
+const FAILURES: &str = "\nfailures:\n";
+
+/// A file whose tests failed, and all that it said on its standard output.
+type Failed<'a> = (&'a str, String);
 
 fn is_alone(file: &str) -> bool {
     ALONE.contains(&file)
 }
 
+/// Runs a file that has the cluster to itself. What it has to say is printed as it says it.
+fn run_alone<'a>(file: &'a str, mut test: Command) -> Result<Option<Failed<'a>>> {
+    eprintln!("{file}");
+    let start = Instant::now();
+    let mut running =
+        test.stdout(Stdio::piped()).spawn().with_context(|| format!("could not start the tests of {file}"))?;
+    let mut said = String::new();
+    for line in running.stdout.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
+        let line = line?;
+        println!("{line}");
+        said += &format!("{line}\n");
+    }
+    let passed = running.wait()?.success();
+    eprintln!("{file}, {} s\n", start.elapsed().as_secs());
+    Ok((!passed).then_some((file, said)))
+}
+
 /// Runs files at the same time, and returns those that failed. What each has to say is printed at its end.
-fn run_together<'a>(files: &[&'a str], test: impl Fn(&str) -> Command + Sync) -> Result<Vec<&'a str>> {
-    let passed = |file: &str| -> Result<bool> {
+fn run_together<'a>(files: &[&'a str], test: impl Fn(&str) -> Command + Sync) -> Result<Vec<Failed<'a>>> {
+    let run = |file: &'a str| -> Result<Option<Failed<'a>>> {
         let start = Instant::now();
         let ended = test(file).output().with_context(|| format!("could not start the tests of {file}"))?;
-        let said = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-        eprintln!("{file}, {} s\n{}", start.elapsed().as_secs(), said.concat());
-        Ok(ended.status.success())
+        let [said, besides] = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        eprintln!("{file}, {} s\n{said}{besides}", start.elapsed().as_secs());
+        Ok((!ended.status.success()).then_some((file, said)))
     };
     thread::scope(|scope| {
-        let running: Vec<_> = files.iter().map(|file| (*file, scope.spawn(|| passed(file)))).collect();
+        let running: Vec<_> = files.iter().map(|&file| (file, scope.spawn(move || run(file)))).collect();
         let mut failed = Vec::new();
         for (file, running) in running {
-            if !running.join().map_err(|_| anyhow!("the thread of {file} panicked"))?? {
-                failed.push(file);
-            }
+            failed.extend(running.join().map_err(|_| anyhow!("the thread of {file} panicked"))??);
         }
         Ok(failed)
     })

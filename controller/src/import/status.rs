@@ -87,10 +87,22 @@ fn first_of(said: &str, terminated: &ContainerStateTerminated) -> String {
     }
 }
 
-/// Whether the container has been started at least once.
-pub(crate) fn has_begun(pod: &Pod) -> bool {
+/// Whether the kubelet may still be at the pod's volumes: they come first, then its image, then its container.
+pub(crate) fn is_without_volumes(pod: &Pod) -> bool {
     let waits = |status: &ContainerStatus| status.state.as_ref().is_some_and(|state| state.waiting.is_some());
-    container(pod).is_some_and(|status| !waits(status) || status.restart_count > 0)
+    let has_begun = container(pod).is_some_and(|status| !waits(status) || status.restart_count > 0);
+    !has_begun && hindered(pod).is_none()
+}
+
+/// The trouble of a pod that a kubelet cannot give its volumes, in the kubelet's words.
+pub(crate) fn unmounted(why: &str) -> Trouble {
+    let failure = if ["configmap ", "secret "].iter().any(|kind| why.contains(kind)) {
+        Failure::new(Code::PodConfig, why)
+    } else {
+        let remedy = "wait, the kubelet tries again; if it stays, look at what the message names: the volume's CSI driver, the node";
+        Failure::new(Code::PodFailed, why).remedy(remedy)
+    };
+    Trouble::of(&failure, true)
 }
 
 /// The trouble of a pod that does not get to run, if it has one.

@@ -169,9 +169,8 @@ fn follow(pod: &Pod, observed: &Observed, request: &Request) -> Plan {
         }
         ended => {
             let mut annotations = status::of_pod(pod, observed.claim.annotations());
-            if let Some(why) = observed.unmounted.as_ref().filter(|_| !status::has_begun(pod)) {
-                let trouble = Trouble::of(&Failure::new(Code::PodConfig, why.clone()), true);
-                annotations.insert(annotation::LAST_ERROR.into(), Some(trouble.to_json()));
+            if let Some(why) = observed.unmounted.as_ref().filter(|_| status::is_without_volumes(pod)) {
+                annotations.insert(annotation::LAST_ERROR.into(), Some(status::unmounted(why).to_json()));
                 annotations.extend(status::condition(false, "FailedMount", why));
             }
             let events = match ended {

@@ -140,9 +140,12 @@ fn a_failure_is_told_with_its_code_and_its_remedy() {
     assert_eq!((plan.events.len(), plan.events[0].reason.as_str()), (1, "ErrImportFailed"));
 }
 
+fn waiting(reason: &str) -> Value {
+    json!({"waiting": {"reason": reason, "message": "why"}})
+}
+
 #[test]
 fn what_keeps_a_pod_from_running_has_its_own_code() {
-    let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "why"}});
     for (reason, code, shown) in [
         ("ErrImagePull", "pod-image", "ImagePullFailed"),
         ("ImagePullBackOff", "pod-image", "ImagePullFailed"),
@@ -164,14 +167,23 @@ fn what_keeps_a_pod_from_running_has_its_own_code() {
 }
 
 #[test]
-fn a_volume_that_a_kubelet_cannot_give_is_told_until_the_container_runs() {
-    let creating = sample::container("Pending", 0, &json!({"waiting": {"reason": "ContainerCreating"}}), &Value::Null);
-    let running = sample::container("Running", 0, &json!({"running": {}}), &Value::Null);
-    for (status, told) in [(&creating, true), (&running, false)] {
-        let mut seen = observed(http("Bound", &[]), Some(status));
-        seen.unmounted = Some("configmap \"authorities\" not found".into());
-        let trouble = annotated(&decided(&seen), annotation::LAST_ERROR).map(str::to_owned);
-        assert_eq!(trouble.is_some_and(|text| text.contains("pod-config") && text.contains("authorities")), told);
+fn a_volume_that_a_kubelet_cannot_give_is_told_until_it_is_at_what_comes_after_it() {
+    let missing = "configmap \"authorities\" not found";
+    let passing =
+        "persistentvolumeclaims \"disk\" is forbidden: no relationship found between node 'a' and this object";
+    let running = json!({"running": {}});
+    for (state, why, told) in [
+        (waiting("ContainerCreating"), missing, Some("pod-config")),
+        (waiting("ContainerCreating"), passing, Some("pod-failed")),
+        (waiting("ErrImagePull"), passing, Some("pod-image")),
+        (running, missing, None),
+    ] {
+        let mut seen = observed(http("Bound", &[]), Some(&sample::container("Pending", 0, &state, &Value::Null)));
+        seen.unmounted = Some(why.into());
+        let plan = decided(&seen);
+        let trouble = annotated(&plan, annotation::LAST_ERROR).and_then(Trouble::from_json);
+        assert_eq!(trouble.as_ref().map(|trouble| trouble.code.as_str()), told, "{state}");
+        assert_eq!(trouble.is_some_and(|trouble| trouble.cause.contains(why)), state == waiting("ContainerCreating"));
     }
 }
 

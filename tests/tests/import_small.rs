@@ -26,7 +26,7 @@ struct House {
 impl House {
     fn new() -> Result<Self> {
         let folder = TempDir::new()?;
-        let disk = raw::dense(&folder.path().join("disk.raw"), 320 * MIB, 7)?;
+        let disk = raw::dense(&folder.path().join("disk.raw"), 160 * MIB, 7)?;
         let ranged = Nginx::serve(folder.path())?;
         let plain = Settings::new(folder.path()).without_ranges().start()?;
         Ok(Self { folder, disk, ranged, plain })

@@ -71,8 +71,8 @@ fn a_resized_image_is_read() {
     let bench = Bench::new();
     let image = create(&bench, QED, "image", "cluster_size=4096,table_size=2", SIZE);
     io(QED, &image, &commands(&WRITES));
-    img(&["resize", "-q", "-f", "qed"], &image, &["1G"]);
-    io(QED, &image, &commands(&["write -P 77 890000000 100000"]));
+    img(&["resize", "-q", "-f", "qed"], &image, &["256M"]);
+    io(QED, &image, &commands(&["write -P 77 250000000 100000"]));
     check(&bench, QED, &image, 1);
 }
 
@@ -162,7 +162,7 @@ fn a_damaged_image_is_refused_or_read_as_qemu_reads_it() {
     let places = [(4..64).collect(), (4096..4112).collect(), used, (table + 1000..table + 1064).collect()].concat();
     let mut sizes = Sizes::new(99, u64::MAX >> 33);
     let (mut refused, mut same, mut ours_only) = (0, 0, 0);
-    for _ in 0..2000 {
+    for _ in 0..1000 {
         let mut damaged = intact.clone();
         for _ in 0..sizes.next() % 3 + 1 {
             let at = places[sizes.next() as usize % places.len()];
@@ -193,5 +193,5 @@ fn a_damaged_image_is_refused_or_read_as_qemu_reads_it() {
         }
     }
     println!("{refused} refused, {same} the same, {ours_only} read by us only");
-    assert!(refused > 300 && same > 300, "{refused} {same}");
+    assert!(refused > 150 && same > 150, "{refused} {same}");
 }

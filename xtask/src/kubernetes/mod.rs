@@ -39,8 +39,12 @@ fn programs() -> Result<()> {
 
 /// Starts it with the product in it, built in `profile`. What starts stays up even if the product does not come up, so that one can look why.
 pub(crate) fn up(profile: &str) -> Result<Cluster> {
+    start(&Cluster::chosen(), profile)
+}
+
+fn start(name: &str, profile: &str) -> Result<Cluster> {
     packages::ensure(packages::KUBERNETES)?;
-    let cluster = Cluster::up(&binaries(profile)?)?;
+    let cluster = Cluster::up(name, &binaries(profile)?)?;
     install(&cluster)?;
     eprintln!("{}", output(cluster.kubectl().args(["get", "nodes,pods", "--all-namespaces", "--output", "wide"]))?);
     Ok(cluster)
@@ -57,24 +61,34 @@ fn install(cluster: &Cluster) -> Result<()> {
     cluster.install(&root().join("deploy/gantry.yaml"))
 }
 
-/// Runs the tests in the cluster that is up, or in one that is ended after the tests, however they went.
+/// Runs the tests in the cluster that is up, or in ones that are ended after the tests, however they went: in two if all are run.
 fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
     let files = suites::named(file)?;
-    in_cluster(|| suites::run(&files, name, 1))
-}
-
-/// Runs these files with `times` the iterations, in a cluster as [`test()`] has it.
-pub(crate) fn soak(files: &[String], times: u32) -> Result<()> {
-    in_cluster(|| suites::run(files, None, times))
-}
-
-fn in_cluster(test: impl Fn() -> Result<()>) -> Result<()> {
-    if Cluster::running().is_ok() {
-        return test();
+    let chosen = Cluster::chosen();
+    if file.is_some() || Cluster::called(&chosen).is_ok() {
+        suites::run(&files, name, 1, &[&chosen])
+    } else {
+        suites::run(&files, name, 1, &[&chosen, SECOND])
     }
-    let tested = up(DEV).and_then(|_| test());
+}
+
+/// The cluster in which the other half of the tests is run.
+const SECOND: &str = "cluster-2";
+
+/// Runs these files with `times` the iterations, in the cluster that is up or in one that is ended afterwards.
+pub(crate) fn soak(files: &[String], times: u32) -> Result<()> {
+    suites::run(files, None, times, &[&Cluster::chosen()])
+}
+
+/// Does something in the cluster of this name if it is up, or in one that is ended afterwards, however that went.
+fn in_cluster<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    if Cluster::called(name).is_ok() {
+        return act();
+    }
+    let acted = start(name, DEV).and_then(|_| act());
     // None is up if it did not start.
-    Cluster::running().map_or(Ok(()), Cluster::down).and(tested)
+    let ended = Cluster::called(name).map_or(Ok(()), Cluster::down);
+    acted.and_then(|acted| ended.map(|()| acted))
 }
 
 /// Runs upstream's specs of storage in the cluster that is up, and says what came of them.

@@ -1,16 +1,18 @@
-//! The files of tests that need a cluster: which may run at the same time, and running them.
+//! The files of tests that need a cluster: which may run at the same time, in which cluster, and running them.
 //!
 //! Nearly all of a test's time is waiting for a kubelet, a sidecar or a pod, so files run at the same time, and tests of a file
-//! too. Those that change or count what all have in common have the cluster to themselves, one test at a time, after the others.
+//! too. Those that change or count what all have in common have the cluster to themselves, one test at a time, after the others;
+//! half of them in a second cluster meanwhile.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use fixtures::kubernetes::CHOICE;
 
-use crate::cargo::{build_tests, command, list, metadata, text};
+use super::in_cluster;
+use crate::cargo::{build_tests, command, list, metadata, show_and_run, text};
 use crate::soak::TIMES;
 
 /// Files of tests that need a cluster begin with this; each of their tests says so by being ignored elsewhere.
@@ -19,14 +21,19 @@ pub(crate) const PREFIX: &str = "kubernetes_";
 const BED: &str = "bed";
 /// They kill parts, set what holds for the whole installation, or compare all that there is before and after. They run in this
 /// order: what was asked of the API server is looked at when most has been asked.
-const ALONE: [&str; 6] = [
+const ALONE: [&str; 7] = [
     "kubernetes_installation",
     "kubernetes_deleted",
     "kubernetes_settings",
+    RIGHTS,
     "kubernetes_requests",
     "kubernetes_faults",
     BED,
 ];
+/// What it says is of the cluster that it runs in.
+const RIGHTS: &str = "kubernetes_rights";
+/// Those from this one on run in the second cluster, if there is one.
+const FIRST_OF_SECOND: &str = "kubernetes_settings";
 /// Tests of a file that run at the same time, in files that share the cluster.
 const AT_ONCE: &str = "2";
 
@@ -46,32 +53,33 @@ pub(super) fn named(wanted: Option<&str>) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Runs these files, or the tests in them whose names have `name` in them, random ones with `times` the iterations. All are
-/// run before it says that one has failed.
+/// Runs these files, or the tests in them whose names have `name` in them, random ones with `times` the iterations, in these
+/// clusters, one or two. All are run before it says that one has failed.
 ///
 /// # Errors
-/// When something cannot be built, or a test fails.
-pub(super) fn run(files: &[String], name: Option<&str>, times: u32) -> Result<()> {
+/// When something cannot be built, a cluster does not come up, or a test fails.
+pub(super) fn run(files: &[String], name: Option<&str>, times: u32, clusters: &[&str]) -> Result<()> {
     let gantry = build_tests()?;
-    let test = |file: &str| {
+    let test = &|file: &str, cluster: &str| {
         let target: &[&str] = if file == BED { &["--lib"] } else { &["--test", file] };
         // Of all packages, as what is built.
         let mut test = command(&["test", "--workspace"]);
         test.args(target).args(["--", "--ignored", "--test-threads", if is_alone(file) { "1" } else { AT_ONCE }]);
-        test.args(name).env("GANTRY_BIN", &gantry).env(TIMES, times.to_string());
+        test.args(name).env("GANTRY_BIN", &gantry).env(TIMES, times.to_string()).env(CHOICE, cluster);
         if times > 1 {
             // Seeds and what happened are of interest then.
             test.arg("--nocapture");
         }
         test
     };
-    let has_cluster = |file: &&str| files.len() == 1 || is_alone(file);
-    let (mut alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
-    alone.sort_by_key(|file| ALONE.iter().position(|alone| alone == file));
-    let mut failed = run_together(&together, test)?;
-    for file in alone {
-        failed.extend(run_alone(file, test(file))?);
-    }
+    let courses = courses(files, clusters.len());
+    // What is repeated takes so long that one wants to see how it goes.
+    let shown = times > 1;
+    let running = clusters.iter().zip(&courses).map(|(cluster, course)| {
+        let test = move |file: &str| test(file, cluster);
+        move || in_cluster(cluster, || course.run(test, shown))
+    });
+    let failed = at_once(running)?.concat();
     // Once more, since what the others said afterwards is long, and what shows a log may cut it in its middle.
     for (file, said) in &failed {
         eprintln!("{file} failed:{}", &said[said.find(FAILURES).unwrap_or(said.len())..]);
@@ -80,48 +88,64 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32) -> Result<()
     Ok(())
 }
 
+fn is_alone(file: &str) -> bool {
+    ALONE.contains(&file)
+}
+
 /// Where a test program tells why tests failed.
 const FAILURES: &str = "\nfailures:\n";
 
 /// A file whose tests failed, and all that it said on its standard output.
 type Failed<'a> = (&'a str, String);
 
-fn is_alone(file: &str) -> bool {
-    ALONE.contains(&file)
+/// What is run in one cluster.
+struct Course<'a> {
+    /// At the same time ...
+    together: Vec<&'a str>,
+    /// ... and then one after another.
+    alone: Vec<&'a str>,
 }
 
-/// Runs a file that has the cluster to itself. What it has to say is printed as it says it.
-fn run_alone<'a>(file: &'a str, mut test: Command) -> Result<Option<Failed<'a>>> {
-    eprintln!("{file}");
-    let start = Instant::now();
-    let mut running =
-        test.stdout(Stdio::piped()).spawn().with_context(|| format!("could not start the tests of {file}"))?;
-    let mut said = String::new();
-    for line in running.stdout.take().into_iter().flat_map(|output| BufReader::new(output).lines()) {
-        let line = line?;
-        println!("{line}");
-        said += &format!("{line}\n");
+/// These files as the courses of one or two clusters.
+fn courses(files: &[String], clusters: usize) -> Vec<Course<'_>> {
+    let has_cluster = |file: &&str| files.len() == 1 || is_alone(file);
+    let (mut alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
+    alone.sort_by_key(|file| ALONE.iter().position(|alone| alone == file));
+    if clusters == 1 {
+        return vec![Course { together, alone }];
     }
-    let passed = running.wait()?.success();
-    eprintln!("{file}, {} s\n", start.elapsed().as_secs());
-    Ok((!passed).then_some((file, said)))
+    let second = alone.split_off(alone.iter().position(|file| *file == FIRST_OF_SECOND).unwrap_or(alone.len()));
+    alone.extend(second.iter().filter(|file| **file == RIGHTS));
+    vec![Course { together, alone }, Course { together: Vec::new(), alone: second }]
 }
 
-/// Runs files at the same time, and returns those that failed. What each has to say is printed at its end.
-fn run_together<'a>(files: &[&'a str], test: impl Fn(&str) -> Command + Sync) -> Result<Vec<Failed<'a>>> {
-    let run = |file: &'a str| -> Result<Option<Failed<'a>>> {
-        let start = Instant::now();
-        let ended = test(file).output().with_context(|| format!("could not start the tests of {file}"))?;
-        let [said, besides] = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
-        eprintln!("{file}, {} s\n{said}{besides}", start.elapsed().as_secs());
-        Ok((!ended.status.success()).then_some((file, said)))
-    };
-    thread::scope(|scope| {
-        let running: Vec<_> = files.iter().map(|&file| (file, scope.spawn(move || run(file)))).collect();
-        let mut failed = Vec::new();
-        for (file, running) in running {
-            failed.extend(running.join().map_err(|_| anyhow!("the thread of {file} panicked"))??);
+impl<'a> Course<'a> {
+    /// Runs all, and returns those that failed.
+    fn run(&self, test: impl Fn(&str) -> Command + Copy + Send, shown: bool) -> Result<Vec<Failed<'a>>> {
+        let mut ended = at_once(self.together.iter().map(|&file| move || run_file(file, test(file), shown)))?;
+        for file in &self.alone {
+            ended.push(run_file(file, test(file), shown)?);
         }
-        Ok(failed)
+        Ok(ended.into_iter().flatten().collect())
+    }
+}
+
+/// Runs a file, and returns it if it failed. What it has to say is printed at its end, unless it is shown as it says it.
+fn run_file(file: &str, mut test: Command, shown: bool) -> Result<Option<Failed<'_>>> {
+    if shown {
+        return Ok(show_and_run(&mut test).is_err().then(|| (file, String::new())));
+    }
+    let start = Instant::now();
+    let ended = test.output().with_context(|| format!("could not start the tests of {file}"))?;
+    let [said, besides] = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    eprintln!("{file}, {} s\n{said}{besides}", start.elapsed().as_secs());
+    Ok((!ended.status.success()).then_some((file, said)))
+}
+
+/// Does all of this at the same time.
+fn at_once<T: Send>(tasks: impl Iterator<Item = impl FnOnce() -> Result<T> + Send>) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let running: Vec<_> = tasks.map(|task| scope.spawn(task)).collect();
+        running.into_iter().map(|task| task.join().map_err(|_| anyhow!("a thread panicked"))?).collect()
     })
 }

@@ -42,7 +42,7 @@ fn a_damaged_image_is_refused_or_read_as_qemu_reads_it() {
     let places = places(&intact);
     let mut chance = Sizes::new(2024, u64::MAX >> 33);
     let (mut refused, mut same, mut second_table, mut empty) = (0, 0, 0, 0);
-    for round in 0..2000 {
+    for round in 0..1000 {
         let mut damaged = intact.clone();
         for _ in 0..chance.next() % 3 + 1 {
             let at = places[chance.next() as usize % places.len()];
@@ -73,7 +73,7 @@ fn a_damaged_image_is_refused_or_read_as_qemu_reads_it() {
         }
     }
     println!("{refused} refused, {same} same, {second_table} second table, {empty} empty");
-    assert!(refused > 500 && same > 300 && second_table > 20, "{refused} {same}");
+    assert!(refused > 250 && same > 150 && second_table > 10, "{refused} {same}");
 }
 
 /// The disk, unless it is larger than the test wants to read.

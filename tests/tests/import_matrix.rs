@@ -265,7 +265,8 @@ fn every_format_in_every_codec_becomes_its_disk_by_every_route_on_every_target()
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || std::iter::from_fn(next).try_for_each(|sample| house.cells(sample));
     thread::scope(|scope| {
-        let workers = [scope.spawn(work), scope.spawn(work)];
+        // One more than there are processors, since each waits for disks.
+        let workers = [scope.spawn(work), scope.spawn(work), scope.spawn(work)];
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic but by an assertion"))
     })
 }

@@ -255,7 +255,7 @@ impl<'a> Watched<'a> {
     fn drain(&self, pause: Duration) -> Result<bool> {
         let importers = "--pod-selector=cdi.kubevirt.io=importer";
         let drained =
-            self.bed.cluster.ask(&["drain", NODE, importers, "--force", "--ignore-daemonsets", "--timeout", "60s"]);
+            self.bed.cluster.ask(&["drain", NODE, importers, "--force", "--ignore-daemonsets", "--timeout", "150s"]);
         sleep(pause);
         self.bed.cluster.ask(&["uncordon", NODE])?;
         Ok(drained?.contains("evicted"))

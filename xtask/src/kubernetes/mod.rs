@@ -61,23 +61,14 @@ fn install(cluster: &Cluster) -> Result<()> {
     cluster.install(&root().join("deploy/gantry.yaml"))
 }
 
-/// Runs the tests in the cluster that is up, or in ones that are ended after the tests, however they went: in two if all are run.
+/// Runs the tests in the cluster that is up; if none is, all of them in several, or one file in one, which end after the tests.
 fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
-    let files = suites::named(file)?;
-    let chosen = Cluster::chosen();
-    if file.is_some() || Cluster::called(&chosen).is_ok() {
-        suites::run(&files, name, 1, &[&chosen])
-    } else {
-        suites::run(&files, name, 1, &[&chosen, SECOND])
-    }
+    suites::run(&suites::named(file)?, name, 1, file.is_none() && Cluster::running().is_err())
 }
-
-/// The cluster in which the other half of the tests is run.
-const SECOND: &str = "cluster-2";
 
 /// Runs these files with `times` the iterations, in the cluster that is up or in one that is ended afterwards.
 pub(crate) fn soak(files: &[String], times: u32) -> Result<()> {
-    suites::run(files, None, times, &[&Cluster::chosen()])
+    suites::run(files, None, times, false)
 }
 
 /// Does something in the cluster of this name if it is up, or in one that is ended afterwards, however that went.

@@ -1,15 +1,15 @@
 //! The files of tests that need a cluster: which may run at the same time, in which cluster, and running them.
 //!
 //! Nearly all of a test's time is waiting for a kubelet, a sidecar or a pod, so files run at the same time, and tests of a file
-//! too. Those that change or count what all have in common have the cluster to themselves, one test at a time, after the others;
-//! half of them in a second cluster meanwhile.
+//! too. Those that change or count what all have in common have a cluster to themselves, one test at a time: the same one after
+//! the others, or one of their own meanwhile.
 
 use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use fixtures::kubernetes::CHOICE;
+use fixtures::kubernetes::{CHOICE, Cluster};
 
 use super::in_cluster;
 use crate::cargo::{build_tests, command, list, metadata, show_and_run, text};
@@ -19,21 +19,14 @@ use crate::soak::TIMES;
 pub(crate) const PREFIX: &str = "kubernetes_";
 /// What the tests of the cluster itself are called here; they are beside its code.
 const BED: &str = "bed";
-/// They kill parts, set what holds for the whole installation, or compare all that there is before and after. They run in this
-/// order: what was asked of the API server is looked at when most has been asked.
-const ALONE: [&str; 7] = [
-    "kubernetes_installation",
-    "kubernetes_deleted",
-    "kubernetes_settings",
-    RIGHTS,
-    "kubernetes_requests",
-    "kubernetes_faults",
-    BED,
+/// They kill parts, set what holds for the whole installation, or compare all that there is before and after. Those of a line run
+/// one after another in a cluster: what was asked of the API server is looked at when most has been asked, and before it is killed.
+const ALONE: [&[&str]; 2] = [
+    &["kubernetes_settings", RIGHTS, "kubernetes_requests"],
+    &["kubernetes_installation", "kubernetes_deleted", RIGHTS, "kubernetes_faults", BED],
 ];
-/// What it says is of the cluster that it runs in.
+/// What it says is of the cluster that it runs in, so it runs in all.
 const RIGHTS: &str = "kubernetes_rights";
-/// Those from this one on run in the second cluster, if there is one.
-const FIRST_OF_SECOND: &str = "kubernetes_settings";
 /// Tests of a file that run at the same time, in files that share the cluster.
 const AT_ONCE: &str = "2";
 
@@ -53,12 +46,12 @@ pub(super) fn named(wanted: Option<&str>) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Runs these files, or the tests in them whose names have `name` in them, random ones with `times` the iterations, in these
-/// clusters, one or two. All are run before it says that one has failed.
+/// Runs these files, or the tests in them whose names have `name` in them, random ones with `times` the iterations, in the cluster
+/// that is meant, or in several at the same time. All are run before it says that one has failed.
 ///
 /// # Errors
 /// When something cannot be built, a cluster does not come up, or a test fails.
-pub(super) fn run(files: &[String], name: Option<&str>, times: u32, clusters: &[&str]) -> Result<()> {
+pub(super) fn run(files: &[String], name: Option<&str>, times: u32, in_several: bool) -> Result<()> {
     let gantry = build_tests()?;
     let test = &|file: &str, cluster: &str| {
         let target: &[&str] = if file == BED { &["--lib"] } else { &["--test", file] };
@@ -72,12 +65,11 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32, clusters: &[
         }
         test
     };
-    let courses = courses(files, clusters.len());
     // What is repeated takes so long that one wants to see how it goes.
     let shown = times > 1;
-    let running = clusters.iter().zip(&courses).map(|(cluster, course)| {
-        let test = move |file: &str| test(file, cluster);
-        move || in_cluster(cluster, || course.run(test, shown))
+    let running = courses(files, in_several).into_iter().enumerate().map(|(index, course)| {
+        let cluster = if index == 0 { Cluster::chosen() } else { format!("{}-{}", Cluster::chosen(), index + 1) };
+        move || in_cluster(&cluster, || course.run(|file| test(file, &cluster), shown))
     });
     let failed = at_once(running)?.concat();
     // Once more, since what the others said afterwards is long, and what shows a log may cut it in its middle.
@@ -89,7 +81,7 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32, clusters: &[
 }
 
 fn is_alone(file: &str) -> bool {
-    ALONE.contains(&file)
+    ALONE.concat().contains(&file)
 }
 
 /// Where a test program tells why tests failed.
@@ -106,17 +98,18 @@ struct Course<'a> {
     alone: Vec<&'a str>,
 }
 
-/// These files as the courses of one or two clusters.
-fn courses(files: &[String], clusters: usize) -> Vec<Course<'_>> {
-    let has_cluster = |file: &&str| files.len() == 1 || is_alone(file);
-    let (mut alone, together): (Vec<&str>, Vec<&str>) = files.iter().map(String::as_str).partition(has_cluster);
-    alone.sort_by_key(|file| ALONE.iter().position(|alone| alone == file));
-    if clusters == 1 {
-        return vec![Course { together, alone }];
+/// These files, as they are run in one cluster or in several.
+fn courses(files: &[String], in_several: bool) -> Vec<Course<'_>> {
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let together = files.iter().copied().filter(|file| !is_alone(file)).collect();
+    let wanted = |alone: &[&str]| -> Vec<&str> {
+        alone.iter().filter_map(|alone| files.iter().copied().find(|file| file == alone)).collect()
+    };
+    if !in_several {
+        return vec![Course { together, alone: wanted(&ALONE.concat()) }];
     }
-    let second = alone.split_off(alone.iter().position(|file| *file == FIRST_OF_SECOND).unwrap_or(alone.len()));
-    alone.extend(second.iter().filter(|file| **file == RIGHTS));
-    vec![Course { together, alone }, Course { together: Vec::new(), alone: second }]
+    let others = ALONE.iter().map(|alone| Course { together: Vec::new(), alone: wanted(alone) });
+    [Course { together, alone: wanted(&[RIGHTS]) }].into_iter().chain(others).collect()
 }
 
 impl<'a> Course<'a> {

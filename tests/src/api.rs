@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Deserializer, Value};
 
 /// Where objects are, by what kubectl calls their kinds.
-const KINDS: [(&[&str], &str); 8] = [
+const KINDS: [(&[&str], &str); 9] = [
     (&["datavolume", "datavolumes"], "apis/cdi.kubevirt.io/v1beta1/$place/datavolumes"),
     (&["cdiconfig"], "apis/cdi.kubevirt.io/v1beta1/$place/cdiconfigs"),
     (&["storageprofile"], "apis/cdi.kubevirt.io/v1beta1/$place/storageprofiles"),
@@ -20,6 +20,7 @@ const KINDS: [(&[&str], &str); 8] = [
     (&["events"], "api/v1/$place/events"),
     (&["resourcequota"], "api/v1/$place/resourcequotas"),
     (&["serviceaccount"], "api/v1/$place/serviceaccounts"),
+    (&["volumesnapshot"], "apis/snapshot.storage.k8s.io/v1/$place/volumesnapshots"),
 ];
 
 /// Objects of a kind.

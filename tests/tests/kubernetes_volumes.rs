@@ -1,15 +1,13 @@
 //! The importer in real pods, on volumes of gantry-csi: `cargo xtask kubernetes test`.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fixtures::device::may_grow_mounted;
 use fixtures::images::MIB;
 use fixtures::images::qcow2::{Clusters, Qcow2};
 use fixtures::kubernetes::{BUSYBOX, Cluster, IMPORTER, WORKER};
 use serde_json::Value;
 use tests::bed::Bed;
-use tests::objects::filled;
+use tests::objects::{filled, until};
 
 const CLAIM: &str = "
 apiVersion: v1
@@ -86,9 +84,6 @@ metadata: {name: snapshot-of-$name}
 spec: {volumeSnapshotClassName: gantry, source: {persistentVolumeClaimName: $name}}
 ";
 
-/// Of a claim whose volume grows when it is next used.
-const NODE_IS_TO_GROW_IT: &str = r#".status.conditions[?(@.type=="FileSystemResizePending")].status"#;
-
 /// Volume mode, its part of a container, and where the disk is in it.
 type Mode = (&'static str, &'static str, &'static str);
 
@@ -140,33 +135,21 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Whether the volume of a claim grows when it is next used.
+fn is_for_node(claim: &Value) -> bool {
+    let conditions = claim["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|one| one["type"] == "FileSystemResizePending" && one["status"] == "True")
+}
+
 fn delete(cluster: &Cluster, kind: &str, name: &str) -> Result<()> {
     cluster.ask(&["delete", kind, name]).map(drop)
 }
 
 /// Waits for the end of a pod and returns its only container's log and termination message.
 fn ended(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
-    until(cluster, &format!("pod/{pod}"), ".status.phase", "Succeeded")?;
+    until(cluster, &format!("pod/{pod}"), "Succeeded", |pod| pod["status"]["phase"] == "Succeeded")?;
     let message = "jsonpath={.status.containerStatuses[0].state.terminated.message}";
     Ok((cluster.ask(&["logs", pod])?, cluster.ask(&["get", "pod", pod, "--output", message])?))
-}
-
-/// Waits until a field of an object has a value.
-fn until(cluster: &Cluster, object: &str, field: &str, value: &str) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(120);
-    loop {
-        let found = cluster.ask(&["get", object, "--output", &format!("jsonpath={{{field}}}")])?;
-        if found == value {
-            return Ok(());
-        }
-        ensure!(
-            Instant::now() < end && found != "Failed",
-            "{field} is {found:?}\n{}\n{}",
-            cluster.ask(&["describe", object])?,
-            cluster.ask(&["logs", object]).unwrap_or_default()
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 #[test]
@@ -196,9 +179,10 @@ fn the_sidecars_take_snapshots_of_volumes_in_use_restore_clone_and_grow_them() -
         let source = Claim::make(&cluster, "source", mode, "64Mi", "")?;
         let name = &source.name;
         let writer = source.start(WRITE, "$text", FIRST)?;
-        until(&cluster, &format!("pod/{writer}"), ".status.phase", "Running")?;
+        until(&cluster, &format!("pod/{writer}"), "Running", |pod| pod["status"]["phase"] == "Running")?;
         cluster.apply(&SNAPSHOT.replace("$name", name))?;
-        until(&cluster, &format!("volumesnapshot/snapshot-of-{name}"), ".status.readyToUse", "true")?;
+        let taken = format!("volumesnapshot/snapshot-of-{name}");
+        until(&cluster, &taken, "ready", |snapshot| snapshot["status"]["readyToUse"] == true)?;
         let snapshot = format!(
             "dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: snapshot-of-{name}}}"
         );
@@ -211,9 +195,9 @@ fn the_sidecars_take_snapshots_of_volumes_in_use_restore_clone_and_grow_them() -
                 cluster.ask(&["patch", "pvc", &claim.name, "--patch", larger])?;
                 // A volume grows on its node, when it is next used: by a pod that comes after the kubelet was asked to do it.
                 let object = format!("pvc/{}", claim.name);
-                until(&cluster, &object, NODE_IS_TO_GROW_IT, "True")?;
+                until(&cluster, &object, "to be grown by its node", is_for_node)?;
                 claim.digest(FIRST.len() as u64)?;
-                until(&cluster, &object, ".status.capacity.storage", "128Mi")?;
+                until(&cluster, &object, "grown", |claim| claim["status"]["capacity"]["storage"] == "128Mi")?;
             } else {
                 println!("not grown: a mounted ext4 needs CAP_SYS_RESOURCE for it, which this machine withholds");
             }

@@ -61,7 +61,7 @@ fn install(cluster: &Cluster) -> Result<()> {
     cluster.install(&root().join("deploy/gantry.yaml"))
 }
 
-/// Runs the tests in the cluster that is up; if none is, all of them in several, or one file in one, which end after the tests.
+/// Runs the tests in the cluster that is up; if none is, all of them in two, or one file in one, which end after the tests.
 fn test(file: Option<&str>, name: Option<&str>) -> Result<()> {
     suites::run(&suites::named(file)?, name, 1, file.is_none() && Cluster::running().is_err())
 }

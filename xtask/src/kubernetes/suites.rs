@@ -1,8 +1,8 @@
 //! The files of tests that need a cluster: which may run at the same time, in which cluster, and running them.
 //!
 //! Nearly all of a test's time is waiting for a kubelet, a sidecar or a pod, so files run at the same time, and tests of a file
-//! too. Those that change or count what all have in common have a cluster to themselves, one test at a time: the same one after
-//! the others, or one of their own meanwhile.
+//! too. Those that change or count what all have in common have the cluster to themselves, one test at a time: after the others,
+//! or meanwhile in a second cluster.
 
 use std::process::Command;
 use std::thread;
@@ -19,13 +19,14 @@ use crate::soak::TIMES;
 pub(crate) const PREFIX: &str = "kubernetes_";
 /// What the tests of the cluster itself are called here; they are beside its code.
 const BED: &str = "bed";
-/// They kill parts, set what holds for the whole installation, or compare all that there is before and after. Those of a line run
-/// one after another in a cluster: what was asked of the API server is looked at when most has been asked, and before it is killed.
+/// They kill parts, set what holds for the whole installation, or compare all that there is before and after, so they run one
+/// after another, those of the second line in a second cluster: more than two keep each other from a processor. What was asked of
+/// the API server is looked at when most has been asked, and before it is killed.
 const ALONE: [&[&str]; 2] = [
-    &["kubernetes_settings", RIGHTS, "kubernetes_requests"],
-    &["kubernetes_installation", "kubernetes_deleted", RIGHTS, "kubernetes_faults", BED],
+    &["kubernetes_installation", "kubernetes_deleted", RIGHTS],
+    &["kubernetes_settings", RIGHTS, "kubernetes_requests", "kubernetes_faults", BED],
 ];
-/// What it says is of the cluster that it runs in, so it runs in all.
+/// What it says is of the cluster that it runs in, so it runs in both.
 const RIGHTS: &str = "kubernetes_rights";
 /// Tests of a file that run at the same time, in files that share the cluster.
 const AT_ONCE: &str = "2";
@@ -47,11 +48,11 @@ pub(super) fn named(wanted: Option<&str>) -> Result<Vec<String>> {
 }
 
 /// Runs these files, or the tests in them whose names have `name` in them, random ones with `times` the iterations, in the cluster
-/// that is meant, or in several at the same time. All are run before it says that one has failed.
+/// that is meant, or in that and a second one. All are run before it says that one has failed.
 ///
 /// # Errors
 /// When something cannot be built, a cluster does not come up, or a test fails.
-pub(super) fn run(files: &[String], name: Option<&str>, times: u32, in_several: bool) -> Result<()> {
+pub(super) fn run(files: &[String], name: Option<&str>, times: u32, in_two: bool) -> Result<()> {
     let gantry = build_tests()?;
     let test = &|file: &str, cluster: &str| {
         let target: &[&str] = if file == BED { &["--lib"] } else { &["--test", file] };
@@ -67,10 +68,12 @@ pub(super) fn run(files: &[String], name: Option<&str>, times: u32, in_several: 
     };
     // What is repeated takes so long that one wants to see how it goes.
     let shown = times > 1;
-    let running = courses(files, in_several).into_iter().enumerate().map(|(index, course)| {
-        let cluster = if index == 0 { Cluster::chosen() } else { format!("{}-{}", Cluster::chosen(), index + 1) };
-        move || in_cluster(&cluster, || course.run(|file| test(file, &cluster), shown))
-    });
+    let chosen = Cluster::chosen();
+    let clusters = [chosen.clone(), format!("{chosen}-2")];
+    let running = courses(files, in_two)
+        .into_iter()
+        .zip(clusters)
+        .map(|(course, cluster)| move || in_cluster(&cluster, || course.run(|file| test(file, &cluster), shown)));
     let failed = at_once(running)?.concat();
     // Once more, since what the others said afterwards is long, and what shows a log may cut it in its middle.
     for (file, said) in &failed {
@@ -98,18 +101,19 @@ struct Course<'a> {
     alone: Vec<&'a str>,
 }
 
-/// These files, as they are run in one cluster or in several.
-fn courses(files: &[String], in_several: bool) -> Vec<Course<'_>> {
+/// These files, as they are run in one cluster or in two.
+fn courses(files: &[String], in_two: bool) -> Vec<Course<'_>> {
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let together = files.iter().copied().filter(|file| !is_alone(file)).collect();
     let wanted = |alone: &[&str]| -> Vec<&str> {
         alone.iter().filter_map(|alone| files.iter().copied().find(|file| file == alone)).collect()
     };
-    if !in_several {
-        return vec![Course { together, alone: wanted(&ALONE.concat()) }];
+    if in_two {
+        let [first, second] = ALONE.map(wanted);
+        vec![Course { together, alone: first }, Course { together: Vec::new(), alone: second }]
+    } else {
+        vec![Course { together, alone: wanted(&ALONE.concat()) }]
     }
-    let others = ALONE.iter().map(|alone| Course { together: Vec::new(), alone: wanted(alone) });
-    [Course { together, alone: wanted(&[RIGHTS]) }].into_iter().chain(others).collect()
 }
 
 impl<'a> Course<'a> {

@@ -17,7 +17,7 @@ use tests::objects::Namespace;
 use tests::watch::Watcher;
 use tests::{binary, consumer, fingerprint, sha256};
 
-const SIZE: u64 = 64 * MIB;
+const SIZE: u64 = 16 * MIB;
 /// DataVolumes filled at a time.
 const AT_ONCE: usize = 4;
 
@@ -130,12 +130,11 @@ fn fill(namespace: &Namespace, watcher: &Watcher, case: Case, original: &Origina
     // An import that has not begun cannot end before a busy kubelet has looked at its pod.
     let held = server.hold()?;
     case.data_volume(&server.url("disk.qcow2")).apply(namespace)?;
-    let size = if case.blank { 32 * MIB } else { SIZE };
     if case.waits {
         namespace.until_phase(&format!("datavolume/{name}"), case.phases()[0])?;
         // On the direct path the consumer has the volume first and must end before it is filled.
         if case.populator {
-            consumer::begin_digest(namespace, &name, case.block, size)?;
+            consumer::begin_digest(namespace, &name, case.block, SIZE)?;
         } else {
             consumer::ask(namespace, &name, case.block, "true")?;
         }
@@ -146,7 +145,7 @@ fn fill(namespace: &Namespace, watcher: &Watcher, case: Case, original: &Origina
     drop(held);
     let done = namespace.succeeded(&name)?;
     if !(case.waits && case.populator) {
-        consumer::begin_digest(namespace, &name, case.block, size)?;
+        consumer::begin_digest(namespace, &name, case.block, SIZE)?;
     }
     let digest = consumer::said_digest(namespace, &name)?;
     let expected = if case.blank { &original.digest_of_nothing } else { &original.digest };
@@ -214,7 +213,7 @@ impl Original {
         Ok(Self {
             server: bed.settings(),
             digest: bed.digest()?,
-            digest_of_nothing: sha256(&raw::blank(&at("nothing.raw"), 32 * MIB)?)?,
+            digest_of_nothing: sha256(&raw::blank(&at("nothing.raw"), SIZE)?)?,
             fingerprint: fingerprint(&mut Command::new(binary()), &bed.disk)?,
         })
     }
